@@ -1,0 +1,247 @@
+//! What is put on record. Plain facts; how a record is written (OCSF) is the audit room's matter.
+//!
+//! No field here may hold a cookie, a code, a token, a secret or a query string.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::identity::assurance::{FactorKind, FactorProof};
+use crate::identity::{Email, Subject};
+use crate::policy::Reason;
+use crate::policy::rule::RuleId;
+use crate::request::RequestId;
+use crate::route::RouteId;
+use crate::session::{EndReason, SessionId};
+use crate::time::Timestamp;
+
+/// One record.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub time: Timestamp,
+    pub body: Body,
+}
+
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// A request was judged (OCSF HTTP Activity 4002).
+    Decision(Box<DecisionFacts>),
+    /// An exchange that was let through has ended (HTTP Activity 4002).
+    Exchange(Box<ExchangeFacts>),
+    /// A step of sign-in, second factor or sign-out (Authentication 3002).
+    Authentication(Box<AuthenticationFacts>),
+    /// An account was changed (Account Change 3001).
+    Account(Box<AccountFacts>),
+    /// Configuration or sessions were changed (Entity Management 3004).
+    Entity(Box<EntityFacts>),
+    /// The gateway started, stopped or found something about itself (Application Lifecycle 6002).
+    Lifecycle(Box<LifecycleFacts>),
+}
+
+/// Whether a record must be on disk before anybody is answered, whatever the durability of requests is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// As `audit.durability` says.
+    Configured,
+    /// Always `synced`.
+    Synced,
+}
+
+impl Body {
+    #[must_use]
+    pub const fn weight(&self) -> Weight {
+        match self {
+            Self::Decision(_) | Self::Exchange(_) => Weight::Configured,
+            Self::Authentication(_) | Self::Account(_) | Self::Entity(_) | Self::Lifecycle(_) => Weight::Synced,
+        }
+    }
+}
+
+/// The person of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    pub subject: Subject,
+    pub email: Option<Email>,
+    pub groups: Vec<String>,
+    pub session: Option<SessionId>,
+}
+
+/// The other end of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    pub address: IpAddr,
+    pub port: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Allow,
+    Challenge,
+    Deny,
+    /// The gateway could not do its part.
+    Fail,
+}
+
+#[derive(Clone, Debug)]
+pub struct DecisionFacts {
+    pub request_id: RequestId,
+    pub verdict: Verdict,
+    /// None for an allow.
+    pub reason: Option<Reason>,
+    /// What was answered; none for an allow, whose status the upstream gives.
+    pub status: Option<u16>,
+    pub method: String,
+    pub version: &'static str,
+    /// As the client wrote it; empty where there was none that can be read.
+    pub authority: String,
+    /// The target on the wire, without query.
+    pub raw_target: String,
+    /// The canonical path that was judged and forwarded; none where there was no reading.
+    pub target: Option<String>,
+    /// Recorded query parameters, where the route lists some.
+    pub parameters: Vec<(String, String)>,
+    pub listener: Arc<str>,
+    pub server_name: Option<String>,
+    pub client: Client,
+    /// The socket's other end, where a trusted proxy named another client.
+    pub peer: Option<IpAddr>,
+    pub user_agent: Option<String>,
+    pub actor: Option<Actor>,
+    pub factor: Option<FactorProof>,
+    pub route: Option<RouteId>,
+    pub class: Option<Arc<str>>,
+    pub rule: Option<RuleId>,
+    /// Hash of the configuration that decided.
+    pub config: Arc<str>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ExchangeFacts {
+    pub request_id: RequestId,
+    pub route: RouteId,
+    /// None when no answer came.
+    pub status: Option<u16>,
+    pub outcome: ExchangeOutcome,
+    /// Bytes of body from the client.
+    pub bytes_in: u64,
+    /// Bytes of body to the client.
+    pub bytes_out: u64,
+    pub duration: Duration,
+    pub upstream: Option<String>,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExchangeOutcome {
+    Complete,
+    /// The client went away first.
+    ClientLeft,
+    /// The upstream broke off, or never answered.
+    UpstreamFailed,
+    /// Cut by the gateway: the session ended or policy changed.
+    Cut,
+}
+
+/// A step on the way in or out.
+#[derive(Clone, Debug)]
+pub struct AuthenticationFacts {
+    pub request_id: Option<RequestId>,
+    pub step: AuthenticationStep,
+    /// None when the step succeeded.
+    pub failure: Option<Reason>,
+    /// More about a failure, for the security team. Never a secret.
+    pub detail: Option<String>,
+    pub idp: Option<String>,
+    pub actor: Option<Actor>,
+    pub client: Option<Client>,
+    pub user_agent: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthenticationStep {
+    /// The IdP's answer to a sign-in.
+    SignIn,
+    /// A second factor was shown.
+    SecondFactor(FactorKind),
+    /// A host's cookie was made from the session.
+    Finish,
+    SignOut,
+    /// The IdP ended the session.
+    BackchannelLogout,
+    /// A session came to its end by time.
+    Expire(EndReason),
+}
+
+/// A change to a person's account.
+#[derive(Clone, Debug)]
+pub struct AccountFacts {
+    pub request_id: Option<RequestId>,
+    pub change: AccountChange,
+    /// None when the change was made.
+    pub failure: Option<Reason>,
+    /// Whose account.
+    pub subject: Option<Subject>,
+    pub email: Option<String>,
+    /// Who did it.
+    pub by: ChangedBy,
+    pub client: Option<Client>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountChange {
+    /// A subject was seen for the first time.
+    FirstSeen,
+    EnrolFactor(FactorKind),
+    IssueRecoveryCodes,
+    ResetFactors,
+    Invite,
+    Lock,
+    Unlock,
+}
+
+/// Who made a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangedBy {
+    Person(Subject),
+    /// The control socket, by the user id of its other end.
+    Operator {
+        uid: u32,
+    },
+    Gateway,
+}
+
+/// A change to configuration or sessions.
+#[derive(Clone, Debug)]
+pub struct EntityFacts {
+    pub change: EntityChange,
+    pub by: ChangedBy,
+    /// None when the change was made; otherwise why it was refused.
+    pub failure: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntityChange {
+    /// A configuration was put in force, or refused.
+    Configuration { config: String },
+    /// Sessions were revoked.
+    RevokeSessions { sessions: Vec<SessionId> },
+}
+
+/// Something about the gateway itself.
+#[derive(Clone, Debug)]
+pub struct LifecycleFacts {
+    pub change: LifecycleChange,
+    pub detail: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LifecycleChange {
+    Start,
+    Stop,
+    /// A torn or unfinished line was cut off at start.
+    LogRepaired,
+    /// Records could not be kept for a time, and can be again.
+    LogRecovered,
+    ClockJump,
+    CertificateReload,
+}

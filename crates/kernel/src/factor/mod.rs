@@ -1,0 +1,5 @@
+//! Second factors: the rules after the secret was found.
+
+pub mod lockout;
+pub mod recovery;
+pub mod totp;

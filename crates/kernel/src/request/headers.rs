@@ -1,0 +1,276 @@
+//! The one table of header names: what is hop-by-hop, what states an identity, what is forwarded.
+//!
+//! Header names stand here and nowhere else.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use thiserror::Error;
+
+/// Why the header section of a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum HeaderFault {
+    #[error("the Connection field names a field that is not hop-by-hop")]
+    ConnectionNamesEndToEnd,
+    #[error("the Connection field is not a list of tokens")]
+    ConnectionNotTokens,
+    #[error("there is no Host field, or more than one")]
+    HostCount,
+    #[error("the Host field does not name a host")]
+    HostInvalid,
+    #[error("the request's target and its Host field name different hosts")]
+    HostDiffers,
+    #[error("the WebSocket handshake is not whole")]
+    UpgradeNotWhole,
+    #[error("the expectation is not 100-continue")]
+    Expectation,
+}
+
+/// Cookie of the gateway, one on every host. `__Host-` keeps other hosts from setting it (RFC 6265bis §4.1.3.2).
+pub const COOKIE: &str = "__Host-portcullis";
+
+/// Names of the fields that the gateway states towards an upstream.
+pub const SUBJECT: HeaderName = HeaderName::from_static("x-portcullis-subject");
+pub const EMAIL: HeaderName = HeaderName::from_static("x-portcullis-email");
+pub const GROUPS: HeaderName = HeaderName::from_static("x-portcullis-groups");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-portcullis-request-id");
+pub const ASSERTION: HeaderName = HeaderName::from_static("x-portcullis-assertion");
+pub const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+pub const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Fields that end at this hop (RFC 9110 §7.6.1). The gateway frames both sides anew and sets its own.
+const HOP_BY_HOP: [HeaderName; 10] = [
+    http::header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    http::header::PROXY_AUTHENTICATE,
+    http::header::PROXY_AUTHORIZATION,
+    http::header::TE,
+    http::header::TRAILER,
+    http::header::TRANSFER_ENCODING,
+    http::header::UPGRADE,
+    HTTP2_SETTINGS,
+];
+
+/// What a client may list in `Connection`. Any other token would delete an end-to-end field on the way (HD-05), so the
+/// request is refused.
+const CONNECTION_TOKENS: [&str; 7] = ["close", "keep-alive", "upgrade", "te", "http2-settings", "trailer", "proxy-connection"];
+
+/// Fields by which programs behind a gateway are told who asks, from where, or for what. A client's own are removed on
+/// every path, under every spelling that reads the same. Compared after folding: lower case, `_` and `.` as `-`.
+const STATED_BY_GATEWAYS: [&str; 32] = [
+    "forwarded",
+    "proxy",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "x-proxyuser-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "fastly-client-ip",
+    "client-ip",
+    "remote-user",
+    "remote-name",
+    "remote-email",
+    "remote-group",
+    "remote-groups",
+    "x-remote-user",
+    "x-remote-group",
+    "x-remote-groups",
+    "x-remote-email",
+    "x-remote-name",
+    "x-auth-user",
+    "x-auth-username",
+    "x-auth-email",
+    "x-auth-groups",
+    "x-auth-roles",
+    "x-original-url",
+    "x-original-uri",
+    "x-original-method",
+    "x-original-host",
+    "x-rewrite-url",
+];
+
+/// Families of the same, by prefix after folding.
+const STATED_BY_GATEWAYS_PREFIX: [&str; 9] = [
+    "x-portcullis-",
+    "x-forwarded-",
+    "x-auth-request-",
+    "x-remote-extra-",
+    "x-ssl-",
+    "ssl-client-",
+    "x-client-cert",
+    "x-client-verify",
+    "x-envoy-",
+];
+
+/// Fields that make some frameworks run another method than the one that was judged (PN-18).
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// Whether a client's field of this name is kept from every upstream.
+#[must_use]
+pub fn is_stated_by_gateways(name: &HeaderName) -> bool {
+    let folded = fold(name.as_str());
+    STATED_BY_GATEWAYS.contains(&folded.as_str())
+        || STATED_BY_GATEWAYS_PREFIX.iter().any(|prefix| folded.starts_with(prefix))
+        || METHOD_OVERRIDES.contains(&folded.as_str())
+        // `X-Forwarded` alone, and whatever else begins so without a hyphen.
+        || folded.starts_with("x-forwarded")
+        || folded.starts_with("x-portcullis")
+}
+
+/// Whether a field ends at this hop.
+#[must_use]
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+}
+
+/// Whether a name holds a character that programs behind the gateway may read as `-`.
+#[must_use]
+pub fn has_second_spelling(name: &HeaderName) -> bool {
+    name.as_str().bytes().any(|byte| byte == b'_' || byte == b'.')
+}
+
+/// How CGI and its heirs read a name: case and `_ . -` do not tell names apart.
+fn fold(name: &str) -> String {
+    name.chars().map(|character| if matches!(character, '_' | '.') { '-' } else { character.to_ascii_lowercase() }).collect()
+}
+
+/// The client's fields that may travel on to an upstream, in their order: without hop-by-hop fields, without anything a
+/// gateway states, without the gateway's cookie, without `Host` (the caller writes the judged one).
+#[must_use]
+pub fn forwardable(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::with_capacity(headers.len() + 12);
+    for (name, value) in headers {
+        if name == http::header::HOST || name == http::header::EXPECT || is_hop_by_hop(name) || is_stated_by_gateways(name) {
+            continue;
+        }
+        if name == http::header::COOKIE {
+            if let Some(value) = without_own_cookie(value) {
+                kept.append(name.clone(), value);
+            }
+            continue;
+        }
+        kept.append(name.clone(), value.clone());
+    }
+    kept
+}
+
+/// The upstream's answer fields that may travel on to the client: hop-by-hop fields, the gateway's own names and cookies
+/// of the gateway's name are removed.
+#[must_use]
+pub fn returnable(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::with_capacity(headers.len() + 4);
+    for (name, value) in headers {
+        let own = fold(name.as_str()).starts_with("x-portcullis");
+        let own_cookie = name == http::header::SET_COOKIE && names_own_cookie(value.as_bytes());
+        if !is_hop_by_hop(name) && !own && !own_cookie {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    kept
+}
+
+/// A `Cookie` value without the gateway's own; `None` when nothing is left.
+fn without_own_cookie(value: &HeaderValue) -> Option<HeaderValue> {
+    if !value.as_bytes().split(|byte| *byte == b';').any(names_own_cookie) {
+        return Some(value.clone());
+    }
+    let kept: Vec<&[u8]> =
+        value.as_bytes().split(|byte| *byte == b';').filter(|pair| !names_own_cookie(pair)).map(<[u8]>::trim_ascii).collect();
+    let joined = kept.join(&b"; "[..]);
+    if joined.is_empty() { None } else { HeaderValue::from_bytes(&joined).ok() }
+}
+
+/// Whether a `name=value` pair carries the gateway's cookie. The comparison ignores case and white space, because a
+/// program behind may.
+fn names_own_cookie(pair: &[u8]) -> bool {
+    let name = pair.split(|byte| *byte == b'=').next().unwrap_or(pair).trim_ascii();
+    name.eq_ignore_ascii_case(COOKIE.as_bytes())
+}
+
+/// The value of the gateway's cookie. Two of them are none: the second may be planted (OI-18).
+#[must_use]
+pub fn own_cookie(headers: &HeaderMap) -> Option<&str> {
+    let mut found = None;
+    for field in headers.get_all(http::header::COOKIE) {
+        for pair in field.as_bytes().split(|byte| *byte == b';') {
+            if !names_own_cookie(pair) {
+                continue;
+            }
+            let (name, value) = split_pair(pair.trim_ascii())?;
+            if found.is_some() || name != COOKIE.as_bytes() {
+                return None;
+            }
+            found = Some(std::str::from_utf8(value).ok()?);
+        }
+    }
+    found
+}
+
+fn split_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = pair.iter().position(|byte| *byte == b'=')?;
+    Some((pair.get(..at)?, pair.get(at + 1..)?))
+}
+
+/// Checks the `Connection` fields of a request.
+pub(crate) fn check_connection(headers: &HeaderMap) -> Result<(), HeaderFault> {
+    for field in headers.get_all(http::header::CONNECTION) {
+        let text = field.to_str().map_err(|_| HeaderFault::ConnectionNotTokens)?;
+        for token in text.split(',').map(str::trim).filter(|token| !token.is_empty()) {
+            if !CONNECTION_TOKENS.iter().any(|known| token.eq_ignore_ascii_case(known)) {
+                return Err(HeaderFault::ConnectionNamesEndToEnd);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `Expect` holds `100-continue` or is absent (RFC 9110 §10.1.1).
+pub(crate) fn check_expectation(headers: &HeaderMap) -> Result<(), HeaderFault> {
+    let mut fields = headers.get_all(http::header::EXPECT).iter();
+    match (fields.next(), fields.next()) {
+        (None, _) => Ok(()),
+        (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Ok(()),
+        _ => Err(HeaderFault::Expectation),
+    }
+}
+
+/// Whether the client asks for a WebSocket (RFC 6455 §4.1). Any other upgrade is an offer that may be declined, and is
+/// (`Upgrade` does not travel); a WebSocket handshake that is not whole is refused.
+pub(crate) fn read_upgrade(head: &http::request::Parts) -> Result<super::Upgrade, HeaderFault> {
+    let mut offers = head.headers.get_all(http::header::UPGRADE).iter();
+    let (Some(offer), another) = (offers.next(), offers.next()) else {
+        return Ok(super::Upgrade::None);
+    };
+    if head.version != http::Version::HTTP_11 || !offer.as_bytes().eq_ignore_ascii_case(b"websocket") {
+        return Ok(super::Upgrade::None);
+    }
+    let once = |name: HeaderName| head.headers.get_all(name).iter().count() == 1;
+    let asks = connection_lists(&head.headers, "upgrade");
+    let whole = head.method == http::Method::GET
+        && another.is_none()
+        && asks
+        && once(http::header::SEC_WEBSOCKET_KEY)
+        && once(http::header::SEC_WEBSOCKET_VERSION)
+        && !head.headers.contains_key(http::header::CONTENT_LENGTH)
+        && !head.headers.contains_key(http::header::TRANSFER_ENCODING);
+    if whole { Ok(super::Upgrade::WebSocket) } else { Err(HeaderFault::UpgradeNotWhole) }
+}
+
+fn connection_lists(headers: &HeaderMap, token: &str) -> bool {
+    headers
+        .get_all(http::header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|text| text.split(',').any(|listed| listed.trim().eq_ignore_ascii_case(token)))
+}

@@ -1,0 +1,161 @@
+//! Routes: the protected systems, found by the authority of a request. One map, no patterns, no default.
+
+pub mod matcher;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::policy::rule::Rule;
+use crate::request::CanonicalRequest;
+use crate::request::host::Authority;
+
+/// The name of a route: letters, digits and hyphens, given by the file.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteId(Arc<str>);
+
+/// One protected system.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub id: RouteId,
+    pub from: Authority,
+    /// Where it is, in the order of the file. Never empty.
+    pub upstreams: Vec<Upstream>,
+    pub class: Arc<str>,
+    /// Session idle time of the class, where it is shorter than the gateway's.
+    pub idle_timeout: Option<Duration>,
+    pub rules: Vec<Rule>,
+    /// Who answers for the system, for pages and the inventory.
+    pub owner: Option<Box<str>>,
+    /// Kinds of data behind it.
+    pub data: Vec<Box<str>>,
+    /// Whether fields whose names hold `_` or `.` are let through.
+    pub second_spellings: SecondSpellings,
+    /// Names of the query parameters that may stand in the record.
+    pub recorded_parameters: Vec<Box<str>>,
+}
+
+/// What happens to a request with a field name that has two readings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecondSpellings {
+    #[default]
+    Refuse,
+    Allow,
+}
+
+/// An upstream address. Names are resolved when a connection is made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Upstream {
+    pub scheme: Scheme,
+    /// DNS name or address, without brackets.
+    pub host: Box<str>,
+    pub port: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+/// Where a request is going.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// The gateway's own host.
+    Gateway,
+    Route(Arc<Route>),
+    /// No route has this authority.
+    Unknown,
+}
+
+/// All routes of one configuration.
+#[derive(Clone, Debug)]
+pub struct RouteTable {
+    gateway: Authority,
+    routes: HashMap<Authority, Arc<Route>>,
+}
+
+/// Two routes have one authority, or a route has the gateway's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is taken already")]
+pub struct AuthorityTaken(pub Authority);
+
+impl RouteTable {
+    pub fn new(gateway: Authority, routes: impl IntoIterator<Item = Route>) -> Result<Self, AuthorityTaken> {
+        let mut table = HashMap::new();
+        for route in routes {
+            let taken = route.from == gateway || table.contains_key(&route.from);
+            if taken {
+                return Err(AuthorityTaken(route.from));
+            }
+            table.insert(route.from.clone(), Arc::new(route));
+        }
+        Ok(Self { gateway, routes: table })
+    }
+
+    /// Finds what a request is for. An authority that nobody listed is unknown: there is no default.
+    #[must_use]
+    pub fn find(&self, request: &CanonicalRequest) -> Target {
+        self.find_authority(&request.authority)
+    }
+
+    #[must_use]
+    pub fn find_authority(&self, authority: &Authority) -> Target {
+        if *authority == self.gateway {
+            return Target::Gateway;
+        }
+        self.routes.get(authority).map_or(Target::Unknown, |route| Target::Route(Arc::clone(route)))
+    }
+
+    #[must_use]
+    pub const fn gateway(&self) -> &Authority {
+        &self.gateway
+    }
+
+    /// Routes in the order of their names.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<&Arc<Route>> {
+        let mut routes: Vec<_> = self.routes.values().collect();
+        routes.sort_by(|a, b| a.id.cmp(&b.id));
+        routes
+    }
+}
+
+impl RouteId {
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RouteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RouteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        if self.host.contains(':') {
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The audit log: recorder, tree, checkpoints, verification.

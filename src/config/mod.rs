@@ -1,0 +1,1 @@
+//! Configuration: file text to typed sections, all errors at once, with their places.

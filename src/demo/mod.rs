@@ -1,0 +1,1 @@
+//! A whole world on loopback: provider, upstreams, certificates and the gateway.

@@ -1,0 +1,32 @@
+//! The shell of Portcullis: it acts on what the kernel decides. The rooms stand in the order in which a request meets them;
+//! `docs/architecture.md` says who may import whom.
+
+pub mod clock;
+pub mod config;
+pub mod entropy;
+
+pub mod telemetry;
+pub mod web;
+
+pub mod listener;
+
+pub mod limits;
+
+pub mod store;
+
+pub mod idp;
+
+pub mod audit;
+
+pub mod upstream;
+
+pub mod gateway;
+
+pub mod portal;
+
+pub mod pipeline;
+
+pub mod server;
+
+pub mod cli;
+pub mod demo;

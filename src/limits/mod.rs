@@ -1,0 +1,1 @@
+//! Rate limits with bounded memory.

@@ -1,0 +1,1 @@
+//! Sockets, TLS and HTTP: bytes in, requests out.
