@@ -105,6 +105,12 @@ impl Assurance {
         !self.0.is_empty()
     }
 
+    /// The proofs that were shown at `start` or later.
+    #[must_use]
+    pub fn shown_since(&self, start: Timestamp) -> Self {
+        Self(self.0.iter().copied().filter(|proof| proof.at >= start).collect())
+    }
+
     /// The latest proof of any kind.
     #[must_use]
     pub fn latest(&self) -> Option<FactorProof> {

@@ -39,6 +39,8 @@ pub struct CanonicalRequest {
     pub received: Timestamp,
     pub method: Method,
     pub authority: Authority,
+    /// Port of the listener that the request came to. A route is found only at the port its authority names.
+    pub port: u16,
     pub path: CanonicalPath,
     /// The query as it stood on the wire, without `?`. No rule looks at it.
     pub query: Option<Box<str>>,
@@ -128,7 +130,7 @@ impl CanonicalRequest {
         check_method(&head.method)?;
         headers::check_connection(&head.headers)?;
         headers::check_expectation(&head.headers)?;
-        let authority = read_authority(head, connection)?;
+        let authority = read_authority(head)?;
         let (path, query) = read_target(head)?;
         let caller = read_caller(&head.headers);
         let forwarded_for = head.headers.get_all(headers::X_FORWARDED_FOR).iter().map(http::HeaderValue::as_bytes);
@@ -141,6 +143,7 @@ impl CanonicalRequest {
             received,
             method: head.method.clone(),
             authority,
+            port: connection.port,
             path,
             query,
             client,
@@ -179,7 +182,7 @@ fn check_method(method: &Method) -> Result<(), RequestFault> {
 }
 
 /// RFC 9112 §3.2.2: the authority of an absolute target counts; ours is stricter, and wants `Host` to agree with it.
-fn read_authority(head: &Parts, connection: &Connection<'_>) -> Result<Authority, RequestFault> {
+fn read_authority(head: &Parts) -> Result<Authority, RequestFault> {
     let mut fields = head.headers.get_all(http::header::HOST).iter();
     let field = match (fields.next(), fields.next()) {
         (None, _) => None,
@@ -198,8 +201,6 @@ fn read_authority(head: &Parts, connection: &Connection<'_>) -> Result<Authority
         (None, Some(field)) => field,
         (None, None) => return Err(HeaderFault::HostCount.into()),
     };
-    // The port that a client writes is the port it came to. A gateway behind a port mapping is told by its routes.
-    let _ = connection.port;
     Ok(authority)
 }
 

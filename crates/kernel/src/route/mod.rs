@@ -94,10 +94,11 @@ impl RouteTable {
         Ok(Self { gateway, routes: table })
     }
 
-    /// Finds what a request is for. An authority that nobody listed is unknown: there is no default.
+    /// Finds what a request is for. An authority that nobody listed is unknown: there is no default. So is a listed one
+    /// that was asked for at another port than its own.
     #[must_use]
     pub fn find(&self, request: &CanonicalRequest) -> Target {
-        self.find_authority(&request.authority)
+        if request.authority.port == request.port { self.find_authority(&request.authority) } else { Target::Unknown }
     }
 
     #[must_use]

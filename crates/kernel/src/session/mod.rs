@@ -1,6 +1,7 @@
 //! Sessions: their life as a transition function, and the tokens that name them.
 
 pub mod advance;
+pub mod pauses;
 pub mod token;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use advance::{EndReason, SessionEvent, SessionRules, SessionState, advance};
+pub use pauses::Pauses;
 pub use token::{Token, TokenHash};
 
 use crate::identity::{Identity, assurance::Assurance};
