@@ -1,1 +1,12 @@
 //! Sockets, TLS and HTTP: bytes in, requests out.
+//!
+//! A listener does not judge requests. It bounds what strangers can make it hold, ends what takes too long, and hands on
+//! only requests with one reading; bytes that have none reach the handler as a fault to be refused.
+
+mod facts;
+mod handler;
+mod settings;
+
+pub use facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts, TlsFacts};
+pub use handler::{Handler, HandlerAbort};
+pub use settings::{Bounds, Deadlines, Protocols, ProxyHeader, Settings};

@@ -87,6 +87,7 @@ impl Rejection {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
+            Self::Malformed(RequestFault::Framing(fault)) => fault.status(),
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::UnknownHost => StatusCode::UNAUTHORIZED,
