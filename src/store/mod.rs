@@ -2,10 +2,18 @@
 //!
 //! Every operation is atomic and whole: it has happened, or it has not, whatever becomes of the caller.
 
+pub mod memory;
+pub mod sealing;
+pub mod sqlite;
+
+#[cfg(test)]
+mod contract_suite;
+
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 
+use kernel::factor::lockout::Allowance;
 use kernel::identity::assurance::FactorProof;
 use kernel::identity::{Identity, Subject};
 use kernel::request::host::Host;
@@ -16,7 +24,8 @@ use thiserror::Error;
 /// The answer of a store.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreFault>> + Send + 'a>>;
 
-/// Why a store did not do what was asked. Nothing was changed.
+/// Why a store did not do what was asked. Nothing was changed, unless `TimedOut` names a commit that the disk never answered:
+/// that one may still happen, whole.
 #[derive(Debug, Error)]
 pub enum StoreFault {
     #[error("the store did not answer within {0:?}")]
@@ -146,7 +155,11 @@ pub trait Store: Send + Sync + Debug {
     /// Removes every factor, recovery code and attempt. False when there was none.
     fn reset_factors(&self, subject: Subject) -> Answer<'_, bool>;
     fn attempts(&self, subject: Subject) -> Answer<'_, Attempts>;
-    /// Counts one more wrong code and returns the new count.
+    /// Judges by the kernel's lockout rule whether a code may be tried now and, if so, counts the attempt, in one step. The
+    /// count comes before the code is looked at: of a hundred requests at once no more pass than would pass one after another.
+    /// A right code is followed by `clear_failures`.
+    fn begin_attempt(&self, subject: Subject, now: Timestamp) -> Answer<'_, Allowance>;
+    /// Counts one more wrong code, whatever the lockout rule says, and returns the new count.
     fn count_failure(&self, subject: Subject, now: Timestamp) -> Answer<'_, Attempts>;
     fn clear_failures(&self, subject: Subject) -> Answer<'_, ()>;
 
@@ -168,3 +181,10 @@ pub trait Store: Send + Sync + Debug {
     /// Whether the store answers and can write.
     fn check(&self) -> Answer<'_, ()>;
 }
+
+/// How long an ended session is kept: its cookie can still be told that it has ended, and why.
+const ENDED_KEPT: std::time::Duration = std::time::Duration::from_secs(24 * 3_600);
+
+/// Cookies of one host that lead to one session, newest first; older ones lead nowhere. More than one, because tabs that
+/// finish sign-in at the same time may reach the browser in the other order; few, because each is a way in.
+const COOKIES_PER_HOST: usize = 4;
