@@ -1,0 +1,120 @@
+//! `routes/NAME.toml` as types: one protected system and its allow rules.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use kernel::identity::Group;
+use kernel::identity::assurance::{FactorKind, Requirement};
+use kernel::policy::Reason;
+use kernel::policy::hours::Hours;
+use kernel::policy::rule::{Audience, Methods, Networks, RuleId};
+use kernel::quota::Rate;
+use kernel::request::host::Authority;
+use kernel::request::path::CanonicalPath;
+use kernel::route::matcher::PathPattern;
+use kernel::route::{RouteId, SecondSpellings, Upstream};
+use kernel::time::Timestamp;
+
+/// One protected system.
+#[derive(Clone, Debug)]
+pub struct RouteFile {
+    /// Required. Letters, digits and hyphens.
+    pub name: RouteId,
+    /// Host and port that clients ask for, written as an `https://` URL without a path. Required.
+    pub from: Authority,
+    /// Where the system is. Required, never empty.
+    pub to: Vec<Upstream>,
+    /// Default `internal`.
+    pub class: Arc<str>,
+    /// Who answers for the system. Default nobody.
+    pub owner: Option<Box<str>>,
+    /// Kinds of data behind it, for the inventory. Default none.
+    pub data: Vec<Box<str>>,
+    /// Default none: nobody gets in.
+    pub rules: Vec<AllowRule>,
+    pub tests: Vec<RouteTest>,
+    /// Names of query parameters that may stand in the audit record. Default none.
+    pub recorded_parameters: Vec<Box<str>>,
+    /// `underscore_headers`: default `refuse`.
+    pub second_spellings: SecondSpellings,
+}
+
+/// `[[allow]]`
+#[derive(Clone, Debug)]
+pub struct AllowRule {
+    /// Names the rule in records. Required, once per route.
+    pub id: RuleId,
+    /// `who` or `public = true`. Required.
+    pub audience: Audience,
+    /// Default `["GET", "HEAD"]`; `["*"]` means all.
+    pub methods: Methods,
+    /// Required, never empty.
+    pub paths: Vec<PathPattern>,
+    /// Default none.
+    pub except: Vec<PathPattern>,
+    /// What the rule asks of the second factor; what it leaves open is the class's. Never weaker than the class.
+    pub requirement: Requirement,
+    /// `from`: client networks. Default any.
+    pub networks: Networks,
+    /// Default always.
+    pub hours: Option<Hours>,
+    /// Requests of one subject under this rule. Default unlimited by the rule.
+    pub rate: Option<Rate>,
+}
+
+/// `[[test]]`: a request and what is expected of it.
+#[derive(Clone, Debug)]
+pub struct RouteTest {
+    /// `as`; nobody is signed in when it is left out.
+    pub person: Option<TestPerson>,
+    pub method: Method,
+    pub path: CanonicalPath,
+    /// `from`: the client's address. Default unknown, which is in no listed network.
+    pub client: Option<IpAddr>,
+    /// `at`: RFC 3339. Default: the moment of the check.
+    pub at: Option<Timestamp>,
+    /// `allow`, `challenge` or `deny`. Required.
+    pub expect: Expectation,
+    /// The reason code. Default: any.
+    pub reason: Option<Reason>,
+}
+
+/// Whom a test or `explain` asks about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestPerson {
+    /// An e-mail address, or else a subject (`sub`).
+    pub user: Box<str>,
+    pub groups: Vec<Group>,
+    pub factor: ShownFactor,
+}
+
+/// The second factor that is taken as shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownFactor {
+    None,
+    /// `factor` (default `totp`), shown `factor_age` ago (default `0s`).
+    Shown {
+        kind: FactorKind,
+        age: Duration,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    Allow,
+    Challenge,
+    Deny,
+}
+
+impl Expectation {
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Challenge => "challenge",
+            Self::Deny => "deny",
+        }
+    }
+}
