@@ -267,6 +267,17 @@ pub(crate) fn read_upgrade(head: &http::request::Parts) -> Result<super::Upgrade
     if whole { Ok(super::Upgrade::WebSocket) } else { Err(HeaderFault::UpgradeNotWhole) }
 }
 
+/// The page that opens a WebSocket is one of the same origin (WS-01). Browsers always send `Origin` with the handshake, do not
+/// ask first, and do send the cookie; so a handshake without it, or with another's, is refused. The text is compared as it
+/// stands: a browser writes an origin in one way only.
+pub fn websocket_origin(headers: &HeaderMap, authority: &super::host::Authority) -> Result<(), crate::Rejection> {
+    let mut origins = headers.get_all(http::header::ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        (Some(origin), None) if origin.as_bytes() == authority.origin().as_bytes() => Ok(()),
+        _ => Err(crate::Rejection::Forbidden(crate::policy::Reason::CrossSite)),
+    }
+}
+
 fn connection_lists(headers: &HeaderMap, token: &str) -> bool {
     headers
         .get_all(http::header::CONNECTION)
