@@ -3,10 +3,30 @@
 //! Nothing here is repaired or guessed: a file that is missing, a key that is unknown, a secret that is empty or a test that
 //! fails is an error, and with one error there is no configuration at all.
 
+mod agree;
+mod compile;
+mod files;
+pub mod key_file;
+pub mod keys;
+mod lint;
+mod load;
+mod nearest;
+mod read_files;
+mod read_hours;
+mod read_main;
+mod read_route;
+mod reader;
+pub mod report;
 pub mod route_file;
 pub mod secret;
 pub mod sections;
+pub mod source;
+pub mod trial;
+pub mod values;
 
+pub use compile::compile;
+pub use load::{Loaded, load};
+pub use report::{Colour, Problem, Report, Severity};
 pub use route_file::{AllowRule, Expectation, RouteFile, RouteTest, ShownFactor, TestPerson};
 pub use secret::{Key, KeyRing, Secret};
 pub use sections::*;

@@ -1,18 +1,18 @@
 //! `routes/NAME.toml` as types: one protected system and its allow rules.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use kernel::identity::Group;
 use kernel::identity::assurance::{FactorKind, Requirement};
+use kernel::identity::{Email, Group};
 use kernel::policy::Reason;
 use kernel::policy::hours::Hours;
 use kernel::policy::rule::{Audience, Methods, Networks, RuleId};
 use kernel::quota::Rate;
+use kernel::request::client::ClientAddress;
 use kernel::request::host::Authority;
-use kernel::request::path::CanonicalPath;
+use kernel::request::path::{CanonicalPath, PathFault};
 use kernel::route::matcher::PathPattern;
 use kernel::route::{RouteId, SecondSpellings, Upstream};
 use kernel::time::Timestamp;
@@ -70,10 +70,11 @@ pub struct RouteTest {
     /// `as`; nobody is signed in when it is left out.
     pub person: Option<TestPerson>,
     pub method: Method,
-    pub path: CanonicalPath,
+    /// A path without one reading is refused before any rule is asked.
+    pub path: Result<CanonicalPath, PathFault>,
     /// `from`: the client's address. Default unknown, which is in no listed network.
-    pub client: Option<IpAddr>,
-    /// `at`: RFC 3339. Default: the moment of the check.
+    pub client: Option<ClientAddress>,
+    /// `at`: RFC 3339. Default 2025-01-01T12:00:00Z, a Wednesday at noon, so that every check decides alike.
     pub at: Option<Timestamp>,
     /// `allow`, `challenge` or `deny`. Required.
     pub expect: Expectation,
@@ -84,8 +85,8 @@ pub struct RouteTest {
 /// Whom a test or `explain` asks about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestPerson {
-    /// An e-mail address, or else a subject (`sub`).
-    pub user: Box<str>,
+    pub email: Option<Email>,
+    pub sub: Box<str>,
     pub groups: Vec<Group>,
     pub factor: ShownFactor,
 }
@@ -106,6 +107,15 @@ pub enum Expectation {
     Allow,
     Challenge,
     Deny,
+}
+
+impl TestPerson {
+    /// `user` is an e-mail address or a subject; without `sub` the subject has the user's name.
+    #[must_use]
+    pub fn new(user: Option<&str>, sub: Option<&str>, groups: Vec<Group>, factor: ShownFactor) -> Self {
+        let email = user.and_then(|user| Email::parse(user).ok());
+        Self { email, sub: sub.or(user).unwrap_or("somebody").into(), groups, factor }
+    }
 }
 
 impl Expectation {

@@ -1,0 +1,334 @@
+//! Every key there is: name, form, need and meaning. The readers refuse what is not listed here, the JSON schema is made
+//! of it, and the annotated reference file is tested against it.
+
+/// A key of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    pub name: &'static str,
+    pub form: Form,
+    pub need: Need,
+    /// Unit and effect, in one or two sentences.
+    pub meaning: &'static str,
+}
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug)]
+pub enum Form {
+    Text,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `"15m"`, in `ms`, `s`, `m`, `h` or `d`.
+    Duration,
+    /// `"32KiB"`, in `B`, `KiB`, `MiB` or `GiB`.
+    Size,
+    Count,
+    Flag,
+    /// `"10/m"` or `{ rate = "10/m", burst = 20 }`.
+    Rate,
+    Texts,
+    /// A list of these words.
+    Choices(&'static [&'static str]),
+    /// `{ file = "…" }` or `{ env = "…" }`.
+    Secret,
+    Table(&'static [Key]),
+    /// `[[name]]`, any number.
+    Tables(&'static [Key]),
+    /// `[name.ANY]`: tables by a name of one's own.
+    Named(&'static [Key]),
+}
+
+/// Whether a key must be there.
+#[derive(Clone, Copy, Debug)]
+pub enum Need {
+    /// With an example, as TOML.
+    Required(&'static str),
+    /// With the value that counts when the key is left out, as TOML.
+    Default(&'static str),
+    /// With what holds when the key is left out.
+    Optional(&'static str),
+}
+
+const fn key(name: &'static str, form: Form, need: Need, meaning: &'static str) -> Key {
+    Key { name, form, need, meaning }
+}
+
+use Form::{Choice, Choices, Count, Duration, Flag, Named, Rate, Secret, Size, Table, Tables, Text, Texts};
+use Need::{Default, Optional, Required};
+
+/// `portcullis.toml`
+pub const MAIN: &[Key] = &[
+    key("gateway", Table(GATEWAY), Required("[gateway]"), "The gateway itself."),
+    key("listener", Tables(LISTENER), Required("[[listener]]"), "Where the gateway listens; one or more."),
+    key("operations", Table(OPERATIONS), Optional("the defaults of its keys hold"), "Health and metrics."),
+    key("tls", Table(TLS), Required("[tls]"), "TLS towards clients."),
+    key("idp", Tables(IDP), Required("[[idp]]"), "An OpenID Connect provider; one or more."),
+    key("second_factor", Table(SECOND_FACTOR), Optional("the defaults of its keys hold"), "The second factor."),
+    key("session", Table(SESSION), Optional("the defaults of its keys hold"), "How long a session lives."),
+    key("rate_limit", Table(RATE_LIMIT), Optional("the defaults of its keys hold"), "How often somebody may ask."),
+    key("audit", Table(AUDIT), Required("[audit]"), "The audit log."),
+    key("store", Table(STORE), Optional("the defaults of its keys hold"), "Where sessions and factors are kept."),
+    key("class", Named(CLASS), Optional("internal and restricted are built in"), "How sensitive a route is."),
+    key("admin", Table(ADMIN), Optional("nobody is an admin"), "Who may administer."),
+    key("upstream", Table(UPSTREAM), Optional("the defaults of its keys hold"), "Connections to upstreams."),
+    key("limits", Table(LIMITS), Optional("the defaults of its keys hold"), "Bounds on what clients may use."),
+];
+
+pub const GATEWAY: &[Key] = &[
+    key("url", Text, Required("\"https://gate.example.com\""), "The gateway's own host, as an https URL without a path."),
+    key("state_dir", Text, Required("\"/var/lib/portcullis\""), "Folder for the database and the control socket."),
+    key(
+        "master_key",
+        Secret,
+        Required("{ file = \"master.key\" }"),
+        "Key file that seals secrets at rest. Several lines are a ring: the first seals, all open.",
+    ),
+];
+
+pub const LISTENER: &[Key] = &[
+    key("name", Text, Required("\"https\""), "Name for logs and metrics."),
+    key("bind", Text, Required("\"[::]:443\""), "Address and port to listen on."),
+    key("public_port", Count, Optional("the port of `bind`"), "The port that clients see, where a port mapping stands before the gateway."),
+    key("protocols", Choices(&["h1", "h2"]), Default("[\"h1\", \"h2\"]"), "HTTP versions offered by ALPN."),
+    key("trusted_proxies", Texts, Default("[]"), "Networks whose X-Forwarded-For and PROXY headers are believed; empty means nobody's."),
+    key("proxy_protocol", Flag, Default("false"), "Whether every connection must begin with a PROXY header."),
+];
+
+pub const OPERATIONS: &[Key] = &[key(
+    "bind",
+    Text,
+    Default("\"127.0.0.1:9464\""),
+    "Address and port of /livez, /readyz and /metrics, without TLS; never the public one.",
+)];
+
+pub const TLS: &[Key] = &[
+    key(
+        "profile",
+        Choice(&["modern", "intermediate"]),
+        Default("\"modern\""),
+        "modern: TLS 1.3 only. intermediate: TLS 1.2 with AEAD and ECDHE, and 1.3.",
+    ),
+    key(
+        "certificate",
+        Tables(CERTIFICATE),
+        Required("[[tls.certificate]]"),
+        "Certificates, chosen by server name; reloaded when the files change.",
+    ),
+];
+
+pub const CERTIFICATE: &[Key] = &[
+    key("cert", Text, Required("\"certs/gate.pem\""), "PEM file with the certificate and its intermediates."),
+    key("key", Text, Required("\"certs/gate.key\""), "PEM file with the private key."),
+];
+
+pub const IDP: &[Key] = &[
+    key("id", Text, Required("\"corp\""), "Names the provider in sessions and records."),
+    key("label", Text, Optional("the id"), "What the sign-in chooser shows."),
+    key(
+        "issuer",
+        Text,
+        Required("\"https://idp.example.com\""),
+        "The issuer identifier, byte by byte as the provider writes it; https, or http on loopback.",
+    ),
+    key("client_id", Text, Required("\"portcullis\""), "The client that is registered at the provider."),
+    key("client_secret", Secret, Required("{ file = \"oidc.secret\" }"), "The client's secret."),
+    key("scopes", Texts, Default("[\"openid\", \"profile\", \"email\", \"groups\"]"), "Scopes to ask for; openid is always one of them."),
+    key("groups_claim", Text, Default("\"groups\""), "Claim that holds the groups."),
+    key("ca", Text, Optional("the system's roots"), "PEM file with further roots for a private provider."),
+    key("email_domains", Texts, Optional("any domain"), "Domains for whose e-mail addresses this provider may vouch."),
+    key("trust_unverified_email", Flag, Default("false"), "Whether an e-mail address counts that the provider does not call verified."),
+];
+
+pub const SECOND_FACTOR: &[Key] = &[
+    key(
+        "methods",
+        Choices(&["webauthn", "totp"]),
+        Default("[\"totp\"]"),
+        "Second factors that may be enrolled; recovery codes come with either.",
+    ),
+    key(
+        "enrolment",
+        Choice(&["invite", "first-login"]),
+        Default("\"invite\""),
+        "invite: with an admin's one-time code. first-login: within enrolment_window of the first sight.",
+    ),
+    key(
+        "enrolment_window",
+        Duration,
+        Default("\"24h\""),
+        "With first-login: time after the first sight in which a first factor may be enrolled.",
+    ),
+    key("trust_idp", Texts, Default("[]"), "Ids of providers whose verified amr or acr may count as a second factor."),
+];
+
+pub const SESSION: &[Key] = &[
+    key("idle_timeout", Duration, Default("\"30m\""), "Time without a request after which a session ends."),
+    key("absolute_timeout", Duration, Default("\"12h\""), "Time after sign-in after which a session ends in any case."),
+];
+
+pub const RATE_LIMIT: &[Key] = &[
+    key("per_address", Rate, Default("{ rate = \"100/s\", burst = 200 }"), "Requests of one client address (IPv6: one /64)."),
+    key("per_subject", Rate, Default("{ rate = \"100/s\", burst = 200 }"), "Requests of one subject."),
+    key("sign_in", Rate, Default("{ rate = \"10/m\", burst = 10 }"), "Steps of a sign-in, by client address."),
+    key("second_factor", Rate, Default("{ rate = \"5/m\", burst = 5 }"), "Second-factor attempts, by subject."),
+];
+
+pub const RATE: &[Key] = &[
+    key("rate", Text, Required("\"20/s\""), "How many in a second (s), minute (m) or hour (h)."),
+    key("burst", Count, Optional("the count of `rate`"), "How many at once."),
+];
+
+pub const SECRET: &[Key] = &[
+    key("file", Text, Optional("`env` is read"), "File that holds the secret, relative to the configuration's folder."),
+    key("env", Text, Optional("`file` is read"), "Environment variable that holds the secret."),
+];
+
+pub const AUDIT: &[Key] = &[
+    key("dir", Text, Required("\"/var/log/portcullis\""), "Folder of the log."),
+    key(
+        "durability",
+        Choice(&["queued", "written", "synced"]),
+        Default("\"written\""),
+        "What a record must have survived before its request is answered: queued nothing, written a crash of the gateway, synced loss of power.",
+    ),
+    key("signing_key", Secret, Required("{ file = \"audit.key\" }"), "Key file that signs the checkpoints (the seed of an Ed25519 key)."),
+    key(
+        "sink",
+        Tables(SINK),
+        Optional("records are not shipped"),
+        "Where records are shipped. Not in this version: read, checked and warned about.",
+    ),
+];
+
+pub const SINK: &[Key] = &[
+    key("kind", Choice(&["syslog", "http", "otlp"]), Required("\"syslog\""), "syslog (RFC 5424 over TLS), http (JSON lines) or otlp."),
+    key("address", Text, Required("\"siem.example.com:6514\""), "Host and port, or URL."),
+];
+
+pub const STORE: &[Key] = &[
+    key("url", Text, Default("\"sqlite:portcullis.db\""), "Database: `sqlite:` and a path, relative to state_dir."),
+    key(
+        "shared",
+        Text,
+        Optional("one node by itself"),
+        "Rate limits and replay memory shared by several nodes. Not in this build: refused.",
+    ),
+];
+
+pub const CLASS: &[Key] = &[
+    key(
+        "second_factor",
+        Table(FACTOR),
+        Optional("strength any, max_age 12h"),
+        "What every rule of the class asks of the second factor, at least.",
+    ),
+    key(
+        "idle_timeout",
+        Duration,
+        Optional("the session's idle_timeout"),
+        "Idle time after which a session counts as ended on routes of the class.",
+    ),
+];
+
+pub const FACTOR: &[Key] = &[
+    key(
+        "strength",
+        Choice(&["any", "phishing-resistant"]),
+        Optional("the class's, or any"),
+        "any: TOTP will do. phishing-resistant: WebAuthn.",
+    ),
+    key("max_age", Duration, Optional("the class's, or 12h"), "Greatest age of the factor proof."),
+];
+
+pub const ADMIN: &[Key] =
+    &[key("groups", Texts, Default("[]"), "Groups that may open the admin pages, always with a fresh second factor; empty means nobody.")];
+
+pub const UPSTREAM: &[Key] = &[
+    key("connect_timeout", Duration, Default("\"5s\""), "Time for a connection to an upstream, TLS included."),
+    key("first_byte_timeout", Duration, Default("\"60s\""), "Time from the end of a request to the first byte of its answer."),
+    key("idle_timeout", Duration, Default("\"5m\""), "Time without a byte in either direction after which an exchange is cut."),
+    key("ca", Text, Optional("the system's roots"), "PEM file with further roots for https upstreams."),
+];
+
+pub const LIMITS: &[Key] = &[
+    key("connections", Count, Default("10000"), "Open connections, all listeners together."),
+    key("connections_per_address", Count, Default("256"), "Open connections of one client address (IPv6: one /64)."),
+    key("header_bytes", Size, Default("\"32KiB\""), "Bytes of a request head."),
+    key("header_count", Count, Default("100"), "Fields of a request head."),
+    key("streams", Count, Default("100"), "Streams open at once in one HTTP/2 connection."),
+    key("handshake_timeout", Duration, Default("\"10s\""), "Time for a TLS handshake."),
+    key("header_timeout", Duration, Default("\"10s\""), "Time for a request head."),
+    key("keep_alive_timeout", Duration, Default("\"60s\""), "Time without a request after which a connection is closed."),
+    key("drain_timeout", Duration, Default("\"30s\""), "Time that open requests get when the gateway stops."),
+];
+
+/// `routes/NAME.toml`
+pub const ROUTE: &[Key] = &[
+    key("name", Text, Required("\"grafana\""), "Names the route: small letters, digits and hyphens."),
+    key("from", Text, Required("\"https://grafana.example.com\""), "Host and port that clients ask for, as an https URL without a path."),
+    key("to", Texts, Required("[\"http://10.0.0.5:3000\"]"), "Upstreams, as http or https URLs without a path; https is verified, always."),
+    key("class", Text, Default("\"internal\""), "How sensitive the system is; names a class."),
+    key("owner", Text, Optional("nobody is named"), "Who answers for the system."),
+    key("data", Texts, Default("[]"), "Kinds of data behind it, for the inventory."),
+    key("allow", Tables(ALLOW), Optional("nobody gets in"), "An allow rule. Access is granted if one matches whole."),
+    key(
+        "test",
+        Tables(TEST),
+        Optional("nothing is tested"),
+        "A request and what is expected of it; a failing test refuses the configuration.",
+    ),
+    key("recorded_parameters", Texts, Default("[]"), "Names of query parameters that may stand in the audit record."),
+    key(
+        "underscore_headers",
+        Choice(&["refuse", "allow"]),
+        Default("\"refuse\""),
+        "What happens to a request with a field name that holds `_` or `.`, which some programs read as `-`.",
+    ),
+];
+
+pub const ALLOW: &[Key] = &[
+    key("id", Text, Required("\"read\""), "Names the rule in records; once per route."),
+    key("who", Table(WHO), Optional("`public = true` must stand instead"), "Whom the rule lets in."),
+    key("public", Flag, Default("false"), "Opens the paths to everybody, signed in or not; stands instead of `who`."),
+    key("methods", Texts, Default("[\"GET\", \"HEAD\"]"), "Methods; `[\"*\"]` means all."),
+    key("paths", Texts, Required("[\"/\", \"/app/**\"]"), "Path patterns: `*` within a segment, `**` any number of segments."),
+    key("except", Texts, Default("[]"), "Path patterns carved out of this rule."),
+    key("factor", Table(FACTOR), Optional("the class's"), "What the rule asks of the second factor; never weaker than the class."),
+    key("from", Texts, Optional("any network"), "Client networks."),
+    key("hours", Table(HOURS), Optional("always"), "Days and hours."),
+    key("rate", Rate, Optional("the gateway's rates alone"), "Requests of one subject under this rule."),
+];
+
+pub const WHO: &[Key] = &[
+    key("groups", Texts, Optional("no group"), "Members of one of these groups, as the provider names them."),
+    key("users", Texts, Optional("no single person"), "E-mail addresses, or subjects (`sub`)."),
+    key("anyone_signed_in", Flag, Optional("only those named"), "Everybody who signed in with a second factor."),
+];
+
+pub const HOURS: &[Key] = &[
+    key("days", Text, Default("\"mon-sun\""), "Days: `mon-fri`, `sat,sun`, `mon`."),
+    key("from", Text, Required("\"06:00\""), "First minute inside."),
+    key("to", Text, Required("\"20:00\""), "First minute outside; before `from` it is the next day's."),
+    key("zone", Text, Required("\"Europe/Berlin\""), "Time zone, by its IANA name."),
+];
+
+pub const TEST: &[Key] = &[
+    key("as", Table(PERSON), Optional("nobody is signed in"), "Who asks."),
+    key("request", Text, Required("\"GET /\""), "Method and path."),
+    key("expect", Choice(&["allow", "challenge", "deny"]), Required("\"deny\""), "The decision."),
+    key("reason", Text, Optional("any reason will do"), "The reason code."),
+    key("from", Text, Optional("an address in no listed network"), "The client's address."),
+    key(
+        "at",
+        Text,
+        Default("\"2025-01-01T12:00:00Z\""),
+        "Time of the request, RFC 3339. The default is a Wednesday at noon: the same at every check.",
+    ),
+    key("factor", Choice(&["totp", "webauthn", "none"]), Default("\"totp\""), "The second factor that was shown."),
+    key("factor_age", Duration, Default("\"0s\""), "How long ago it was shown."),
+];
+
+pub const PERSON: &[Key] = &[
+    key("user", Text, Optional("no e-mail address"), "E-mail address, or a subject (`sub`)."),
+    key("sub", Text, Optional("the user"), "Subject, beside an e-mail address."),
+    key("groups", Texts, Default("[]"), "Groups."),
+];

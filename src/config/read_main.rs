@@ -1,0 +1,464 @@
+//! `portcullis.toml`: from the spanned tree to the typed sections.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::identity::Group;
+use kernel::identity::assurance::{FactorKind, Requirement, Strength};
+use kernel::quota::Rate;
+use kernel::request::host::Authority;
+use kernel::session::SessionRules;
+
+use super::keys;
+use super::read_files;
+use super::reader::{Fault, Table, Value, collect};
+use super::sections::*;
+use super::source::Place;
+use super::values;
+
+/// What was read of `portcullis.toml`: each section on its own, so that a mistake in one does not hide those in routes.
+pub(super) struct Main {
+    pub gateway: Option<Gateway>,
+    /// The gateway's host, even when the rest of its section is wrong, and where it stands.
+    pub url: Option<(Authority, Place)>,
+    /// `None` when one of them was not read.
+    pub listeners: Option<Vec<(Listener, Place)>>,
+    pub operations: Operations,
+    pub tls: Option<Tls>,
+    pub idps: Option<Vec<Idp>>,
+    pub second_factor: SecondFactor,
+    pub session: SessionRules,
+    pub rate_limit: RateLimit,
+    pub audit: Option<Audit>,
+    pub store: Option<Store>,
+    pub classes: BTreeMap<Arc<str>, Class>,
+    pub admin: Admin,
+    pub upstream: UpstreamRules,
+    pub limits: Limits,
+}
+
+pub(super) fn read(file: &Table<'_>) -> Main {
+    let gateway_table = file.need("gateway", |value| value.table(keys::GATEWAY));
+    let (gateway, url) = gateway_table.as_ref().map_or((None, None), gateway);
+    let idps = file.need("idp", idps);
+    let session = file.or("session", session_default(), session);
+    let tls_table = file.need("tls", |value| value.table(keys::TLS));
+    let state_dir = gateway.as_ref().map(|gateway| gateway.state_dir.clone());
+    Main {
+        url,
+        listeners: file.need("listener", listeners),
+        operations: file.or("operations", Operations { bind: OPERATIONS_BIND }, |value| {
+            let table = value.table(keys::OPERATIONS)?;
+            Some(Operations { bind: table.or("bind", OPERATIONS_BIND, values::socket_address) })
+        }),
+        tls: tls_table.as_ref().and_then(tls),
+        second_factor: file.or("second_factor", second_factor_default(), |value| second_factor(value, idps.as_deref())),
+        session,
+        rate_limit: file.or("rate_limit", rate_limit_default(), rate_limit),
+        audit: file.need("audit", audit),
+        store: store(file, state_dir.as_deref()),
+        classes: classes(file, session),
+        admin: file.or("admin", Admin { groups: Vec::new() }, admin),
+        upstream: file.or("upstream", upstream_default(), upstream),
+        limits: file.or("limits", LIMITS_DEFAULT, limits),
+        gateway,
+        idps,
+    }
+}
+
+fn gateway(table: &Table<'_>) -> (Option<Gateway>, Option<(Authority, Place)>) {
+    let url = table.need("url", |value| Some((value.parsed(values::https_authority)?, value.place())));
+    let state_dir = table.need("state_dir", read_files::path);
+    let master_key = table.need("master_key", read_files::ring);
+    let whole = match (&url, state_dir, master_key) {
+        (Some((url, _)), Some(state_dir), Some(master_key)) => Some(Gateway { url: url.clone(), state_dir, master_key }),
+        _ => None,
+    };
+    (whole, url)
+}
+
+fn listeners(value: &Value<'_>) -> Option<Vec<(Listener, Place)>> {
+    let read: Vec<(Listener, Value<'_>)> = value.each_filled(|value| Some((listener(value)?, value.clone())))?;
+    for (index, (listener, value)) in read.iter().enumerate() {
+        for (other, _) in read.iter().take(index) {
+            if other.name == listener.name {
+                value.error(format!("two listeners are named `{}`", listener.name), "give each listener its own name");
+            }
+            if other.bind == listener.bind && listener.bind.port() != 0 {
+                value.error(format!("two listeners have the address {}", listener.bind), "bind each listener to its own address");
+            }
+        }
+    }
+    Some(read.into_iter().map(|(listener, value)| (listener, value.place())).collect())
+}
+
+fn listener(value: &Value<'_>) -> Option<Listener> {
+    let table = value.table(keys::LISTENER)?;
+    let name = table.need("name", Value::owned);
+    let bind = table.need("bind", values::socket_address);
+    let public_port = table.value("public_port").map(|port| port.count(1..=65_535));
+    let protocols = table.or("protocols", vec![Protocol::Http1, Protocol::Http2], |value| value.each_filled(protocol));
+    let trusted_proxies = table.or("trusted_proxies", Vec::new(), |value| value.each(values::network));
+    let proxy_protocol = table.value("proxy_protocol").map_or(Some(ProxyProtocol::Refused), |value| {
+        let required = value.flag()?;
+        if required && trusted_proxies.is_empty() {
+            value.error(
+                "with proxy_protocol and nobody trusted no connection would be taken",
+                "add `trusted_proxies = [\"…\"]` with the proxy's network",
+            );
+        }
+        Some(if required { ProxyProtocol::Required } else { ProxyProtocol::Refused })
+    });
+    let bind = bind?;
+    let public_port = match public_port {
+        None => bind.port(),
+        Some(port) => u16::try_from(port?).ok()?,
+    };
+    Some(Listener { name: name?, bind, public_port, protocols, trusted_proxies, proxy_protocol: proxy_protocol? })
+}
+
+fn protocol(value: &Value<'_>) -> Option<Protocol> {
+    if value.text()? == "h3" {
+        value.error("this build has no HTTP/3, so `h3` cannot be offered", "remove \"h3\"");
+        return None;
+    }
+    value.choice(&[("h1", Protocol::Http1), ("h2", Protocol::Http2)])
+}
+
+fn tls(table: &Table<'_>) -> Option<Tls> {
+    let profiles = [("modern", TlsProfile::Modern), ("intermediate", TlsProfile::Intermediate)];
+    let profile = table.or("profile", TlsProfile::Modern, |value| value.choice(&profiles));
+    let read = |value: &Value<'_>| value.table(keys::CERTIFICATE).and_then(|table| read_files::certificate(&table));
+    let certificates = table.need("certificate", |value| value.each_filled(read))?;
+    Some(Tls { profile, certificates })
+}
+
+fn idps(value: &Value<'_>) -> Option<Vec<Idp>> {
+    let read = value.filled_list()?;
+    let mut ids: Vec<Box<str>> = Vec::new();
+    let one = |value: &Value<'_>| {
+        let table = value.table(keys::IDP)?;
+        let id = table.need("id", identifier);
+        if let Some(id) = &id {
+            if ids.contains(id) {
+                value.error(format!("two identity providers have the id `{id}`"), "give each provider its own id");
+            }
+            ids.push(id.clone());
+        }
+        idp(&table, id)
+    };
+    collect(read.iter().map(one))
+}
+
+fn idp(table: &Table<'_>, id: Option<Box<str>>) -> Option<Idp> {
+    let label = table.value("label").map(|value| value.owned());
+    let issuer = table.need("issuer", |value| Some((value.parsed(values::issuer)?, value.owned()?)));
+    let client_id = table.need("client_id", Value::owned);
+    let client_secret = table.need("client_secret", read_files::secret);
+    let scopes = table.or("scopes", texts(&SCOPES), |value| value.each_filled(scope));
+    let groups_claim = table.or("groups_claim", "groups".into(), Value::owned);
+    let ca = table.value("ca").map(|value| read_files::roots(&value));
+    let email_domains = table.or("email_domains", EmailDomains::Any, |value| value.each_filled(domain).map(EmailDomains::Listed));
+    let trust = table.or("trust_unverified_email", EmailTrust::VerifiedOnly, |value| {
+        Some(if value.flag()? { EmailTrust::UnverifiedToo } else { EmailTrust::VerifiedOnly })
+    });
+    let id = id?;
+    let (issuer, issuer_text) = issuer?;
+    Some(Idp {
+        label: label.unwrap_or_else(|| Some(id.clone()))?,
+        id,
+        issuer,
+        issuer_text,
+        client_id: client_id?,
+        client_secret: client_secret?,
+        scopes,
+        groups_claim,
+        ca: ca.map_or(Some(None), |ca| ca.map(Some))?,
+        email_domains,
+        trust_unverified_email: trust,
+    })
+}
+
+fn scope(value: &Value<'_>) -> Option<Box<str>> {
+    value.parsed(|text| {
+        let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
+        plain
+            .then(|| text.into())
+            .ok_or_else(|| Fault::new(format!("`{text}` is not a scope"), "write each scope as a string of its own, without spaces"))
+    })
+}
+
+fn domain(value: &Value<'_>) -> Option<Box<str>> {
+    value.parsed(|text| {
+        let host = text.strip_prefix('@').unwrap_or(text);
+        match kernel::request::host::Host::parse(host) {
+            Ok(host) if text.starts_with('@') => Err(Fault::new("a domain is written without `@`", format!("did you mean `{host}`?"))),
+            Ok(host) => Ok(host.as_str().into()),
+            Err(fault) => Err(Fault::new(format!("`{text}` is not a domain: {fault}"), "write a domain like \"example.com\"")),
+        }
+    })
+}
+
+/// A name for ids: letters, digits, hyphens and underscores.
+pub(super) fn identifier(value: &Value<'_>) -> Option<Box<str>> {
+    value.parsed(|text| {
+        let plain = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        let simple: String =
+            text.chars().map(|character| if character.is_ascii_alphanumeric() { character } else { '-' }).take(64).collect();
+        plain.then(|| text.into()).ok_or_else(|| {
+            Fault::new(
+                format!("`{text}` is not a name: letters, digits, hyphens and underscores, at most 64"),
+                format!("did you mean `{simple}`?"),
+            )
+        })
+    })
+}
+
+fn second_factor(value: &Value<'_>, idps: Option<&[Idp]>) -> Option<SecondFactor> {
+    let table = value.table(keys::SECOND_FACTOR)?;
+    let methods = table.or("methods", vec![FactorKind::Totp], |value| {
+        value.each_filled(|method| {
+            let kind = method.choice(&[("totp", FactorKind::Totp), ("webauthn", FactorKind::Webauthn)])?;
+            if kind == FactorKind::Webauthn {
+                method.warn(
+                    "this version does not offer webauthn yet: only totp can be enrolled",
+                    "keep it for a later version, or remove it",
+                );
+            }
+            Some(kind)
+        })
+    });
+    let window = table.or("enrolment_window", ENROLMENT_WINDOW, |value| values::duration(value, MINUTE, 30 * DAY));
+    let enrolment = table.or("enrolment", Enrolment::Invite, |value| {
+        value.choice(&[("invite", Enrolment::Invite), ("first-login", Enrolment::FirstLogin { window })])
+    });
+    let trust_idp = table.or("trust_idp", Vec::new(), |value| value.each(|id| known_idp(id, idps)));
+    Some(SecondFactor { methods, enrolment, trust_idp })
+}
+
+fn known_idp(value: &Value<'_>, idps: Option<&[Idp]>) -> Option<Box<str>> {
+    let text = value.owned()?;
+    // With a mistake in the providers it is not known which ids there are.
+    let Some(idps) = idps else { return Some(text) };
+    if idps.iter().any(|idp| idp.id == text) {
+        return Some(text);
+    }
+    let ids: Vec<&str> = idps.iter().map(|idp| &*idp.id).collect();
+    value.error(format!("no [[idp]] has the id `{text}`"), super::nearest::did_you_mean(&text, &ids));
+    None
+}
+
+fn session(value: &Value<'_>) -> Option<SessionRules> {
+    let table = value.table(keys::SESSION)?;
+    let default = session_default();
+    let idle_timeout = table.or("idle_timeout", default.idle_timeout, |value| values::duration(value, MINUTE, 30 * DAY));
+    let absolute_timeout = table.or("absolute_timeout", default.absolute_timeout, |value| values::duration(value, MINUTE, 30 * DAY));
+    if let Some(value) = table.value("idle_timeout").filter(|_| idle_timeout > absolute_timeout) {
+        let mend = format!("write at most the absolute_timeout, \"{}\"", values::write_duration(absolute_timeout));
+        value.error("the idle_timeout is longer than the absolute_timeout", mend);
+    } else if let Some(value) = table.value("absolute_timeout").filter(|_| idle_timeout > absolute_timeout) {
+        let mend = format!("write at least the idle_timeout, \"{}\"", values::write_duration(idle_timeout));
+        value.error("the absolute_timeout is shorter than the idle_timeout", mend);
+    }
+    Some(SessionRules { idle_timeout, absolute_timeout })
+}
+
+fn rate_limit(value: &Value<'_>) -> Option<RateLimit> {
+    let table = value.table(keys::RATE_LIMIT)?;
+    let default = rate_limit_default();
+    Some(RateLimit {
+        per_address: table.or("per_address", default.per_address, values::rate),
+        per_subject: table.or("per_subject", default.per_subject, values::rate),
+        sign_in: table.or("sign_in", default.sign_in, values::rate),
+        second_factor: table.or("second_factor", default.second_factor, values::rate),
+    })
+}
+
+fn audit(value: &Value<'_>) -> Option<Audit> {
+    let table = value.table(keys::AUDIT)?;
+    let dir = table.need("dir", read_files::path);
+    let levels = [("queued", Durability::Queued), ("written", Durability::Written), ("synced", Durability::Synced)];
+    let durability = table.or("durability", Durability::Written, |value| value.choice(&levels));
+    let signing_key = table.need("signing_key", read_files::key);
+    let sinks = table.or("sink", Vec::new(), |value| value.each(sink));
+    Some(Audit { dir: dir?, durability, signing_key: signing_key?, sinks })
+}
+
+fn sink(value: &Value<'_>) -> Option<Sink> {
+    let table = value.table(keys::SINK)?;
+    let kinds = [("syslog", SinkKind::Syslog), ("http", SinkKind::Http), ("otlp", SinkKind::Otlp)];
+    let kind = table.need("kind", |value| value.choice(&kinds));
+    let address = table.need("address", Value::owned);
+    value.warn(
+        "this version does not ship records to a sink yet: they are kept in audit.dir alone",
+        "let a log collector read audit.dir until then",
+    );
+    Some(Sink { kind: kind?, address: address? })
+}
+
+fn store(file: &Table<'_>, state_dir: Option<&Path>) -> Option<Store> {
+    let in_state_dir = |path: &str| state_dir.map(|dir| dir.join(path));
+    let Some(value) = file.value("store") else {
+        return in_state_dir(STORE_FILE).map(|sqlite| Store { sqlite });
+    };
+    let table = value.table(keys::STORE);
+    if let Some(shared) = table.as_ref().and_then(|table| table.value("shared")) {
+        shared.error("this build has no shared store", "remove `shared`: one node needs none");
+    }
+    let Some(url) = table?.value("url") else {
+        return in_state_dir(STORE_FILE).map(|sqlite| Store { sqlite });
+    };
+    let path = url.parsed(|text| {
+        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+        match text.strip_prefix("sqlite:") {
+            Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+            Some(_) => Err(Fault::new("the database has no path", "write \"sqlite:portcullis.db\"")),
+            None if matches!(scheme, "postgres" | "postgresql" | "redis" | "rediss") => {
+                Err(Fault::new(format!("this build has no `{scheme}` store"), "write \"sqlite:portcullis.db\""))
+            }
+            None => Err(Fault::new(format!("`{text}` is not a store"), "write \"sqlite:portcullis.db\"")),
+        }
+    })?;
+    state_dir.map(|dir| Store { sqlite: dir.join(path) })
+}
+
+/// The classes that are always there.
+pub(super) fn classes_built_in() -> BTreeMap<Arc<str>, Class> {
+    let internal = Class { second_factor: FACTOR_DEFAULT, idle_timeout: None };
+    let strong = Requirement { strength: Strength::PhishingResistant, max_age: 15 * MINUTE };
+    let restricted = Class { second_factor: strong, idle_timeout: Some(10 * MINUTE) };
+    BTreeMap::from([("internal".into(), internal), ("restricted".into(), restricted)])
+}
+
+fn classes(file: &Table<'_>, session: SessionRules) -> BTreeMap<Arc<str>, Class> {
+    let mut classes = classes_built_in();
+    for (name, value) in file.value("class").and_then(|value| value.named()).unwrap_or_default() {
+        // A class with a mistake in it is still there, so that routes are not blamed for naming it.
+        let class = class(&value, session).unwrap_or(Class { second_factor: FACTOR_DEFAULT, idle_timeout: None });
+        classes.insert(name.into(), class);
+    }
+    classes
+}
+
+fn class(value: &Value<'_>, session: SessionRules) -> Option<Class> {
+    let table = value.table(keys::CLASS)?;
+    let second_factor = table.or("second_factor", FACTOR_DEFAULT, |value| factor(value, FACTOR_DEFAULT));
+    let idle_timeout = table.value("idle_timeout").map(|value| {
+        let span = values::duration(&value, MINUTE, 30 * DAY)?;
+        if span > session.idle_timeout {
+            let mend = format!("write at most \"{}\"", values::write_duration(session.idle_timeout));
+            value.error("a class's idle_timeout cannot be longer than the session's", mend);
+        }
+        Some(span)
+    });
+    Some(Class { second_factor, idle_timeout: idle_timeout.map_or(Some(None), |span| span.map(Some))? })
+}
+
+/// What is asked of a factor; what is left out is as in `base`.
+pub(super) fn factor(value: &Value<'_>, base: Requirement) -> Option<Requirement> {
+    let table = value.table(keys::FACTOR)?;
+    let strengths = [("any", Strength::Any), ("phishing-resistant", Strength::PhishingResistant)];
+    Some(Requirement {
+        strength: table.or("strength", base.strength, |value| value.choice(&strengths)),
+        max_age: table.or("max_age", base.max_age, |value| values::duration(value, 30 * SECOND, 30 * DAY)),
+    })
+}
+
+fn admin(value: &Value<'_>) -> Option<Admin> {
+    let table = value.table(keys::ADMIN)?;
+    let group = |value: &Value<'_>| value.text().map(Group::new);
+    Some(Admin { groups: table.or("groups", Vec::new(), |value| value.each(group)) })
+}
+
+fn upstream(value: &Value<'_>) -> Option<UpstreamRules> {
+    let table = value.table(keys::UPSTREAM)?;
+    let default = upstream_default();
+    let span = |name, default| table.or(name, default, |value| values::duration(value, 100 * MILLISECOND, DAY));
+    let ca = table.value("ca").map(|value| read_files::roots(&value));
+    Some(UpstreamRules {
+        connect_timeout: span("connect_timeout", default.connect_timeout),
+        first_byte_timeout: span("first_byte_timeout", default.first_byte_timeout),
+        idle_timeout: span("idle_timeout", default.idle_timeout),
+        ca: ca.flatten(),
+    })
+}
+
+fn limits(value: &Value<'_>) -> Option<Limits> {
+    let table = value.table(keys::LIMITS)?;
+    let default = LIMITS_DEFAULT;
+    let count =
+        |name, default: usize, most| table.or(name, default, |value| value.count(1..=most).and_then(|count| usize::try_from(count).ok()));
+    let span = |name, default| table.or(name, default, |value| values::duration(value, 100 * MILLISECOND, HOUR));
+    Some(Limits {
+        connections: count("connections", default.connections, 1_000_000),
+        connections_per_address: count("connections_per_address", default.connections_per_address, 1_000_000),
+        header_bytes: table.or("header_bytes", default.header_bytes, |value| values::size(value, 4_096, 1_048_576)),
+        header_count: count("header_count", default.header_count, 1_000),
+        streams: table.or("streams", default.streams, |value| value.count(1..=10_000)),
+        handshake_timeout: span("handshake_timeout", default.handshake_timeout),
+        header_timeout: span("header_timeout", default.header_timeout),
+        keep_alive_timeout: span("keep_alive_timeout", default.keep_alive_timeout),
+        drain_timeout: span("drain_timeout", default.drain_timeout),
+    })
+}
+
+fn texts(words: &[&str]) -> Vec<Box<str>> {
+    words.iter().map(|word| (*word).into()).collect()
+}
+
+const fn session_default() -> SessionRules {
+    SessionRules { idle_timeout: Duration::from_secs(30 * 60), absolute_timeout: Duration::from_secs(12 * 3_600) }
+}
+
+fn second_factor_default() -> SecondFactor {
+    SecondFactor { methods: vec![FactorKind::Totp], enrolment: Enrolment::Invite, trust_idp: Vec::new() }
+}
+
+const fn rate_limit_default() -> RateLimit {
+    RateLimit {
+        per_address: per(100, SECOND, 200),
+        per_subject: per(100, SECOND, 200),
+        sign_in: per(10, MINUTE, 10),
+        second_factor: per(5, MINUTE, 5),
+    }
+}
+
+const fn per(count: u32, span: Duration, burst: u32) -> Rate {
+    Rate { count: at_least_one(count), per: span, burst: at_least_one(burst) }
+}
+
+const fn at_least_one(count: u32) -> NonZeroU32 {
+    match NonZeroU32::new(count) {
+        Some(count) => count,
+        None => NonZeroU32::MIN,
+    }
+}
+
+const fn upstream_default() -> UpstreamRules {
+    UpstreamRules { connect_timeout: Duration::from_secs(5), first_byte_timeout: MINUTE, idle_timeout: Duration::from_secs(300), ca: None }
+}
+
+const LIMITS_DEFAULT: Limits = Limits {
+    connections: 10_000,
+    connections_per_address: 256,
+    header_bytes: 32_768,
+    header_count: 100,
+    streams: 100,
+    handshake_timeout: Duration::from_secs(10),
+    header_timeout: Duration::from_secs(10),
+    keep_alive_timeout: MINUTE,
+    drain_timeout: Duration::from_secs(30),
+};
+const OPERATIONS_BIND: std::net::SocketAddr = std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9_464);
+const FACTOR_DEFAULT: Requirement = Requirement { strength: Strength::Any, max_age: Duration::from_secs(12 * 3_600) };
+const SCOPES: [&str; 4] = ["openid", "profile", "email", "groups"];
+const STORE_FILE: &str = "portcullis.db";
+const ENROLMENT_WINDOW: Duration = DAY;
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
