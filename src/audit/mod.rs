@@ -13,8 +13,10 @@ mod queue;
 pub mod record;
 mod recorder;
 mod recover;
+pub mod tail;
 mod text;
 pub mod tree;
+pub mod verify;
 mod writer;
 
 pub use recorder::{Durability, QUEUE, Recorder, SEGMENT_BYTES, Settings, StatsSnapshot};

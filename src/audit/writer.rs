@@ -221,6 +221,9 @@ impl Writer {
         if matches!(self.state, State::Healthy) && self.log.is_uncovered() {
             self.sign();
         }
+        if !self.backlog.is_empty() {
+            tracing::error!(audit.lost = self.backlog.len(), "ends of exchanges were not recorded: the disk failed until the end");
+        }
         self.shared.available.store(false, Ordering::Release);
     }
 
