@@ -11,10 +11,7 @@ pub trait Media: Send + 'static {
     fn open(&self, path: &Path) -> io::Result<Box<dyn MediaFile>>;
     /// Puts a whole file in place at once, on disk when this returns.
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()>;
-    /// Appends to a file, made if need be.
-    fn append(&self, path: &Path, content: &[u8]) -> io::Result<()>;
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes names in the folder last.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 }
@@ -52,16 +49,8 @@ impl Media for Disk {
         fs::rename(&draft, path)
     }
 
-    fn append(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(path)?.write_all(content)
-    }
-
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

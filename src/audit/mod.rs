@@ -21,3 +21,8 @@ mod writer;
 
 pub use recorder::{Durability, QUEUE, Recorder, SEGMENT_BYTES, Settings, StatsSnapshot};
 pub use recover::StartFault;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;
