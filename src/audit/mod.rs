@@ -1,1 +1,28 @@
 //! The audit log: recorder, tree, checkpoints, verification.
+//!
+//! One writer thread owns the files ([`log`]); everybody else hands it events ([`recorder`]) and is answered when the
+//! durability in force holds. A request whose record cannot be kept does not pass. The files are read back by [`verify`] and
+//! [`tail`], which need no running gateway. Formats: OCSF JSON lines ([`record`]), RFC 6962 tree ([`tree`]), C2SP
+//! checkpoints ([`note`]). Shipping to a SIEM reads the segments from the disk and will stand beside, as `sinks`.
+
+pub mod layout;
+mod log;
+pub mod media;
+pub mod note;
+mod queue;
+pub mod record;
+mod recorder;
+mod recover;
+pub mod tail;
+mod text;
+pub mod tree;
+pub mod verify;
+mod writer;
+
+pub use recorder::{Durability, QUEUE, Recorder, SEGMENT_BYTES, Settings, StatsSnapshot};
+pub use recover::StartFault;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;

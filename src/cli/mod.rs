@@ -1,1 +1,3 @@
 //! Commands: one file per noun.
+
+pub mod audit;

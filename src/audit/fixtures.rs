@@ -1,0 +1,215 @@
+//! What the tests of this room share: events, settings, a disk that fails on command.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kernel::event::{
+    Actor, AuthenticationFacts, AuthenticationStep, Body, Client, DecisionFacts, Event, ExchangeFacts, ExchangeOutcome, Verdict,
+};
+use kernel::identity::{Email, Subject};
+use kernel::request::RequestId;
+use kernel::route::RouteId;
+use kernel::session::SessionId;
+use kernel::time::Timestamp;
+use zeroize::Zeroizing;
+
+use super::media::{Disk, Media, MediaFile};
+use super::verify::{Report, Request, verify};
+use super::{Durability, Recorder, Settings};
+use crate::clock::Clock;
+
+pub const ORIGIN: &str = "portcullis/gate.test";
+
+pub fn settings(folder: &Path, durability: Durability) -> Settings {
+    Settings {
+        dir: folder.to_owned(),
+        durability,
+        signing_key: Zeroizing::new([7; 32]),
+        origin: ORIGIN.to_owned(),
+        queue: 1_024,
+        segment_bytes: 1 << 20,
+    }
+}
+
+pub fn clock() -> Clock {
+    Clock::manual(Timestamp::from_seconds(1_790_000_000))
+}
+
+pub fn start(folder: &Path) -> Recorder {
+    Recorder::start(settings(folder, Durability::Written), clock()).unwrap()
+}
+
+pub fn decision(number: u8) -> DecisionFacts {
+    DecisionFacts {
+        request_id: RequestId::new([number; 16]),
+        verdict: Verdict::Allow,
+        reason: None,
+        status: None,
+        method: "GET".to_owned(),
+        version: "2",
+        authority: "app.test".to_owned(),
+        raw_target: "/a".to_owned(),
+        target: Some("/a".to_owned()),
+        parameters: Vec::new(),
+        listener: "https".into(),
+        server_name: Some("app.test".to_owned()),
+        client: Client { address: [192, 0, 2, 1].into(), port: 4_711 },
+        peer: None,
+        user_agent: Some("curl/8".to_owned()),
+        actor: Some(Actor {
+            subject: Subject { issuer: "https://idp.test".to_owned(), sub: "ana".to_owned() },
+            email: Some(Email::parse("ana@example.com").unwrap()),
+            groups: vec!["dev".to_owned()],
+            session: Some(SessionId::new([3; 16])),
+        }),
+        factor: None,
+        route: Some(RouteId::new("app")),
+        class: Some("internal".into()),
+        rule: None,
+        config: "c0ffee".into(),
+    }
+}
+
+pub fn allow(number: u8) -> Event {
+    event(Body::Decision(Box::new(decision(number))))
+}
+
+pub fn sign_in() -> Event {
+    event(Body::Authentication(Box::new(AuthenticationFacts {
+        request_id: None,
+        step: AuthenticationStep::SignIn,
+        failure: None,
+        detail: None,
+        idp: Some("corp".to_owned()),
+        actor: None,
+        client: None,
+        user_agent: None,
+    })))
+}
+
+pub fn exchange_end(number: u8) -> Event {
+    event(Body::Exchange(Box::new(ExchangeFacts {
+        request_id: RequestId::new([number; 16]),
+        route: RouteId::new("app"),
+        status: Some(200),
+        outcome: ExchangeOutcome::Complete,
+        bytes_in: 1,
+        bytes_out: 2,
+        duration: Duration::from_millis(3),
+        upstream: None,
+    })))
+}
+
+pub fn event(body: Body) -> Event {
+    Event { time: Timestamp::from_seconds(1_790_000_000), body }
+}
+
+/// A log of `records` records, in segments of about `segment_bytes`, closed well.
+pub fn write_log(folder: &Path, records: u8, segment_bytes: u64) {
+    let runtime = runtime();
+    let settings = Settings { segment_bytes, ..settings(folder, Durability::Written) };
+    let recorder = Recorder::start(settings, clock()).unwrap();
+    for number in 0..records {
+        runtime.block_on(recorder.keep(allow(number))).unwrap();
+    }
+    recorder.shutdown();
+}
+
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+pub fn check_log(folder: &Path) -> Report {
+    verify(&Request { folder: folder.to_owned(), public_key: None, anchor: None }, &mut |_| ()).unwrap()
+}
+
+/// All records of a log, in order.
+pub fn records(folder: &Path) -> Vec<serde_json::Value> {
+    let segments = super::layout::segments(folder).unwrap();
+    let text: String = segments.iter().map(|paths| std::fs::read_to_string(&paths.records).unwrap()).collect();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A disk that fails while it is told to.
+#[derive(Clone, Debug, Default)]
+pub struct BadDisk {
+    pub ill: Arc<Mutex<Illness>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Illness {
+    #[default]
+    None,
+    /// Every write takes one byte of what it is given.
+    ShortWrites,
+    /// Half of the next write goes through, then there is no space.
+    Full,
+    SyncFails,
+}
+
+struct BadFile {
+    file: Box<dyn MediaFile>,
+    ill: Arc<Mutex<Illness>>,
+}
+
+impl BadDisk {
+    pub fn set(&self, ill: Illness) {
+        *self.ill.lock().unwrap() = ill;
+    }
+
+    fn fail(&self) -> io::Result<()> {
+        fail(&self.ill)
+    }
+}
+
+fn fail(ill: &Mutex<Illness>) -> io::Result<()> {
+    match *ill.lock().unwrap() {
+        Illness::None | Illness::ShortWrites => Ok(()),
+        Illness::Full => Err(io::ErrorKind::StorageFull.into()),
+        Illness::SyncFails => Err(io::Error::other("sync failed")),
+    }
+}
+
+impl Media for BadDisk {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn MediaFile>> {
+        Ok(Box::new(BadFile { file: Disk.open(path)?, ill: Arc::clone(&self.ill) }))
+    }
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        self.fail().and_then(|()| Disk.replace(path, content))
+    }
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        Disk.read(path)
+    }
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        Disk.sync_folder(folder)
+    }
+}
+
+impl MediaFile for BadFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let ill = *self.ill.lock().unwrap();
+        match ill {
+            Illness::None | Illness::SyncFails => self.file.write(bytes),
+            Illness::ShortWrites => self.file.write(&bytes[..1]),
+            Illness::Full => {
+                self.file.write(&bytes[..bytes.len() / 2])?;
+                Err(io::ErrorKind::StorageFull.into())
+            }
+        }
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        if *self.ill.lock().unwrap() == Illness::SyncFails { fail(&self.ill) } else { self.file.sync() }
+    }
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.file.truncate(length)
+    }
+    fn read_prefix(&self, length: u64) -> io::Result<Vec<u8>> {
+        self.file.read_prefix(length)
+    }
+    fn is_at(&self, path: &Path) -> bool {
+        self.file.is_at(path)
+    }
+}

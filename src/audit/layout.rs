@@ -1,0 +1,110 @@
+//! What the files of a log are called, and how a segment's start is kept.
+//!
+//! A segment is `audit-<first sequence>-<time>.jsonl`: names sort by time because they sort by sequence first, which no clock
+//! can set back. Beside it stand, under the same stem, `.checkpoints` (every signed head, the first of them the head at the
+//! segment's start), `.frontier` (the tree at the segment's start, so that a restart reads one segment and not all) and
+//! `.leaves` (32 bytes a record: the leaf hashes that checkpoints cover, so that a bad record is found exactly).
+//! For the whole log: `checkpoint` (the latest), `audit.pub` (the public key) and `lock`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kernel::time::Timestamp;
+
+use super::tree::{Frontier, Hash};
+
+/// The files of one segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentPaths {
+    pub records: PathBuf,
+    pub checkpoints: PathBuf,
+    pub frontier: PathBuf,
+    pub leaves: PathBuf,
+    /// The sequence that the name promises for the first line.
+    pub first: u64,
+}
+
+impl SegmentPaths {
+    /// The files of a segment that begins with record `first`.
+    #[must_use]
+    pub fn new(folder: &Path, first: u64, now: Timestamp) -> Self {
+        let time: String = now.to_string().chars().filter(|letter| !matches!(letter, '-' | ':')).collect();
+        Self::of_stem(folder, &format!("audit-{first:020}-{time}"), first)
+    }
+
+    /// Reads a file name; None when it is not a segment's.
+    fn parse(folder: &Path, name: &str) -> Option<Self> {
+        let stem = name.strip_suffix(".jsonl")?;
+        let (first, _time) = stem.strip_prefix("audit-")?.split_once('-')?;
+        let first = (first.len() == 20).then(|| first.parse().ok()).flatten()?;
+        Some(Self::of_stem(folder, stem, first))
+    }
+
+    fn of_stem(folder: &Path, stem: &str, first: u64) -> Self {
+        let file = |kind: &str| folder.join(format!("{stem}.{kind}"));
+        Self { records: file("jsonl"), checkpoints: file("checkpoints"), frontier: file("frontier"), leaves: file("leaves"), first }
+    }
+
+    /// The name of the records' file, for messages.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.records.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// All segments of a log, in order.
+pub fn segments(folder: &Path) -> io::Result<Vec<SegmentPaths>> {
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        segments.extend(entry?.file_name().to_str().and_then(|name| SegmentPaths::parse(folder, name)));
+    }
+    segments.sort_by(|a, b| a.records.cmp(&b.records));
+    Ok(segments)
+}
+
+#[must_use]
+pub fn checkpoint(folder: &Path) -> PathBuf {
+    folder.join("checkpoint")
+}
+
+#[must_use]
+pub fn public_key(folder: &Path) -> PathBuf {
+    folder.join("audit.pub")
+}
+
+#[must_use]
+pub fn lock(folder: &Path) -> PathBuf {
+    folder.join("lock")
+}
+
+/// The text of a `.frontier` file: the size, then one hash a line.
+#[must_use]
+pub fn frontier_text(tree: &Frontier) -> String {
+    let hashes = tree.hashes().iter().map(|hash| format!("{}\n", STANDARD.encode(hash)));
+    std::iter::once(format!("{}\n", tree.size())).chain(hashes).collect()
+}
+
+/// Reads a `.frontier` file. None when it is not whole.
+#[must_use]
+pub fn parse_frontier(text: &str) -> Option<Frontier> {
+    let mut lines = text.strip_suffix('\n')?.split('\n');
+    let size = lines.next()?.parse().ok()?;
+    let hashes: Option<Vec<Hash>> = lines.map(|line| STANDARD.decode(line).ok()?.try_into().ok()).collect();
+    Frontier::from_parts(size, hashes?)
+}
+
+/// The sequence that a line states. It stands at the very end, where no text of a client can stand.
+#[must_use]
+pub fn sequence_of(line: &[u8]) -> Option<u64> {
+    let line = line.strip_suffix(b"}}")?;
+    let digits = line.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (head, digits) = line.split_at_checked(line.len().checked_sub(digits)?)?;
+    let canonical = digits == b"0" || digits.first().is_some_and(|digit| *digit != b'0');
+    if canonical && head.ends_with(SEQUENCE_KEY) { std::str::from_utf8(digits).ok()?.parse().ok() } else { None }
+}
+
+/// What stands before the sequence, at the end of every line.
+pub const SEQUENCE_KEY: &[u8] = b"\"sequence\":";

@@ -1,0 +1,247 @@
+//! The recorder: how everybody else puts something on record. Cloned freely.
+//!
+//! A record is written out by the caller's task and handed to the writer thread; the caller is answered when the durability
+//! in force holds. A caller that goes away while it waits changes nothing: the record is written all the same.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use kernel::Failure;
+use kernel::event::{Event, Weight};
+use kernel::policy::permit::{Admitted, Recorded};
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+use crate::clock::Clock;
+
+use super::log::Need;
+use super::media::{Disk, Media};
+use super::note::Signer;
+use super::queue::{Item, Queue};
+use super::record;
+use super::recover::{self, StartFault};
+use super::writer::Writer;
+
+/// What the log needs to know.
+pub struct Settings {
+    /// Folder of the log, made if need be, for the owner alone.
+    pub dir: PathBuf,
+    /// What requests wait for. Everything but requests is always `Synced`.
+    pub durability: Durability,
+    /// Ed25519 seed.
+    pub signing_key: Zeroizing<[u8; 32]>,
+    /// First line of every checkpoint, and name of the key: `portcullis/<host of the gateway>`.
+    pub origin: String,
+    /// Most records that may wait; more are refused, and their requests with them.
+    pub queue: usize,
+    /// Size at which a segment ends; [`SEGMENT_BYTES`] unless there is a reason.
+    pub segment_bytes: u64,
+}
+
+/// When a record counts as kept (contract.md, section 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When it stands in the queue.
+    Queued,
+    /// When it was written to the file.
+    #[default]
+    Written,
+    /// When it was fdatasync'ed.
+    Synced,
+}
+
+/// The audit log, as everybody sees it.
+#[derive(Clone)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+    writer: Arc<WriterThread>,
+}
+
+/// The thread, and who ends it: `shutdown`, or the last recorder when it goes.
+struct WriterThread {
+    shared: Arc<Shared>,
+    handle: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for WriterThread {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+    }
+}
+
+/// What recorder and writer share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub queue: Queue,
+    pub available: AtomicBool,
+    pub stats: Stats,
+    pub origin: String,
+    durability: Durability,
+}
+
+/// Counters since the start.
+#[derive(Debug, Default)]
+pub struct Stats {
+    pub records: AtomicU64,
+    pub bytes: AtomicU64,
+    pub batches: AtomicU64,
+    pub syncs: AtomicU64,
+    pub checkpoints: AtomicU64,
+    /// Faults of the disk.
+    pub faults: AtomicU64,
+    /// Records that were refused.
+    pub refused: AtomicU64,
+    /// Records that are in the log, from its beginning.
+    pub size: AtomicU64,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatsSnapshot {
+    pub records: u64,
+    pub bytes: u64,
+    pub batches: u64,
+    pub syncs: u64,
+    pub checkpoints: u64,
+    pub faults: u64,
+    pub refused: u64,
+    pub size: u64,
+    pub queue_depth: u64,
+}
+
+impl Recorder {
+    /// Opens the log, mends what a crash left behind, and starts the writer. Blocks on the disk.
+    pub fn start(settings: Settings, clock: Clock) -> Result<Self, StartFault> {
+        Self::start_on(Box::new(Disk), settings, clock)
+    }
+
+    /// As [`start`](Self::start), on another file system.
+    pub fn start_on(media: Box<dyn Media>, settings: Settings, clock: Clock) -> Result<Self, StartFault> {
+        let signer = Signer::new(&settings.signing_key, &settings.origin).map_err(StartFault::Key)?;
+        let (log, repair) = recover::open(media, &settings.dir, settings.segment_bytes, signer, clock.now())?;
+        let shared = Arc::new(Shared {
+            queue: Queue::new(settings.queue),
+            available: AtomicBool::new(true),
+            stats: Stats::default(),
+            origin: settings.origin,
+            durability: settings.durability,
+        });
+        let mut writer = Writer::new(log, Arc::clone(&shared), clock);
+        writer.settle(repair)?;
+        let handle = thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run()).map_err(StartFault::Thread)?;
+        let writer = WriterThread { shared: Arc::clone(&shared), handle: Mutex::new(Some(handle)) };
+        Ok(Self { shared, writer: Arc::new(writer) })
+    }
+
+    /// Puts an allowed request on record, and gives the proof without which nothing is forwarded.
+    pub async fn record(&self, admitted: Admitted, event: Event) -> Result<Recorded, Failure> {
+        self.keep(event).await?;
+        Ok(Recorded::assertion(admitted))
+    }
+
+    /// Puts anything else on record: refusals, sign-ins, changes. Returns when it is kept as its weight demands.
+    pub async fn keep(&self, event: Event) -> Result<(), Failure> {
+        let kept = self.hand_over(&event).await;
+        if kept.is_err() {
+            self.shared.stats.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        kept
+    }
+
+    /// Puts the end of an exchange on record, from a drop guard. Never blocks, and never refuses while the writer lives: the
+    /// ends have a place of their own, which holds at most one for each exchange that was recorded and is not over.
+    pub fn keep_later(&self, event: Event) {
+        let kept = record::encode(&event, &self.shared.origin).and_then(|line| self.shared.queue.push_end(line));
+        if let Err(failure) = kept {
+            self.shared.stats.refused.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(error = %failure, "the end of an exchange was not recorded");
+        }
+    }
+
+    /// Whether records can be kept now.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.shared.available.load(Ordering::Acquire)
+    }
+
+    #[must_use]
+    pub fn stats(&self) -> StatsSnapshot {
+        let stats = &self.shared.stats;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        StatsSnapshot {
+            records: read(&stats.records),
+            bytes: read(&stats.bytes),
+            batches: read(&stats.batches),
+            syncs: read(&stats.syncs),
+            checkpoints: read(&stats.checkpoints),
+            faults: read(&stats.faults),
+            refused: read(&stats.refused),
+            size: read(&stats.size),
+            queue_depth: self.shared.queue.depth() as u64,
+        }
+    }
+
+    /// Takes no more, writes what is there, signs the last checkpoint and ends the writer. Blocks on the disk; call it last,
+    /// away from the tasks of requests. A second call does nothing.
+    pub fn shutdown(&self) {
+        self.shared.queue.close();
+        let handle = self.writer.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if handle.is_some_and(|handle| handle.join().is_err()) {
+            tracing::error!("the audit log's writer ended by a defect");
+        }
+    }
+
+    async fn hand_over(&self, event: &Event) -> Result<(), Failure> {
+        if !self.is_available() {
+            return Err(Failure::Audit);
+        }
+        let wanted = match (event.body.weight(), self.shared.durability) {
+            (Weight::Synced, _) | (Weight::Configured, Durability::Synced) => Some(Need::Synced),
+            (Weight::Configured, Durability::Written) => Some(Need::Written),
+            (Weight::Configured, Durability::Queued) => None,
+        };
+        let line = record::encode(event, &self.shared.origin)?;
+        let Some(need) = wanted else {
+            return self.shared.queue.push(Item { line, need: Need::Written, reply: None });
+        };
+        let (reply, answer) = oneshot::channel();
+        self.shared.queue.push(Item { line, need, reply: Some(reply) })?;
+        match tokio::time::timeout(ANSWER_WITHIN, answer).await {
+            Ok(Ok(kept)) => kept,
+            // The writer is gone, or the disk hangs.
+            Ok(Err(_)) | Err(_) => Err(Failure::Audit),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("dir", &self.dir)
+            .field("durability", &self.durability)
+            .field("signing_key", &"***")
+            .field("origin", &self.origin)
+            .field("queue", &self.queue)
+            .field("segment_bytes", &self.segment_bytes)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
+/// Size of a segment, unless configured. Small enough to be read again at start in a fraction of a second.
+pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Records that may wait, unless configured: a second of heavy traffic.
+pub const QUEUE: usize = 16_384;
+
+/// A disk that does not answer for longer is down.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);

@@ -1,0 +1,190 @@
+//! Reads the log for people: one short line a record, safe to show on a terminal, and follows it across segments.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use kernel::time::Timestamp;
+use serde_json::Value;
+
+use super::layout::{self, SegmentPaths};
+use super::text::printable;
+
+/// Reads records as they come, from segment to segment.
+#[derive(Debug)]
+pub struct Follower {
+    folder: PathBuf,
+    segment: Option<SegmentPaths>,
+    reader: Option<BufReader<File>>,
+    /// A line whose end was not written yet.
+    partial: Vec<u8>,
+}
+
+/// A record in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    pub time: String,
+    pub tone: Tone,
+    /// `allow`, `deny`, `sign_in`, …
+    pub word: String,
+    pub text: String,
+}
+
+/// How a record is to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Good,
+    Notice,
+    Bad,
+    Plain,
+}
+
+impl Follower {
+    /// Begins with the last `lines` records there are.
+    pub fn begin(folder: &Path, lines: usize) -> io::Result<(Self, Vec<String>)> {
+        let segments = layout::segments(folder)?;
+        let mut follower = Self { folder: folder.to_owned(), segment: None, reader: None, partial: Vec::new() };
+        let Some((newest, earlier)) = segments.split_last() else { return Ok((follower, Vec::new())) };
+        let (mut last, end) = last_lines(&newest.records, lines)?;
+        for paths in earlier.iter().rev() {
+            let wanted = lines.saturating_sub(last.len());
+            if wanted == 0 {
+                break;
+            }
+            let (mut tail, _) = last_lines(&paths.records, wanted)?;
+            tail.append(&mut last);
+            last = tail;
+        }
+        // Goes on exactly where the last whole line ended: what is written meanwhile is not passed over.
+        follower.open(newest)?;
+        if let Some(reader) = &mut follower.reader {
+            reader.seek(SeekFrom::Start(end))?;
+        }
+        Ok((follower, last.into()))
+    }
+
+    /// The records that were written since the last call.
+    pub fn more(&mut self) -> io::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        loop {
+            self.read_lines(&mut lines)?;
+            let segments = layout::segments(&self.folder)?;
+            let next = segments.into_iter().find(|paths| self.segment.as_ref().is_none_or(|here| paths.records > here.records));
+            let Some(next) = next else { return Ok(lines) };
+            // The old segment ended before the new one began, but perhaps after it was read.
+            self.read_lines(&mut lines)?;
+            self.open(&next)?;
+        }
+    }
+
+    fn open(&mut self, paths: &SegmentPaths) -> io::Result<()> {
+        self.reader = Some(BufReader::new(File::open(&paths.records)?));
+        self.segment = Some(paths.clone());
+        self.partial.clear();
+        Ok(())
+    }
+
+    fn read_lines(&mut self, lines: &mut Vec<String>) -> io::Result<()> {
+        let Some(reader) = &mut self.reader else { return Ok(()) };
+        loop {
+            reader.read_until(b'\n', &mut self.partial)?;
+            let Some(line) = self.partial.strip_suffix(b"\n") else { return Ok(()) };
+            lines.push(String::from_utf8_lossy(line).into_owned());
+            self.partial.clear();
+        }
+    }
+}
+
+/// The last whole lines of a file, read from its end, and where the last of them ends.
+fn last_lines(path: &Path, wanted: usize) -> io::Result<(VecDeque<String>, u64)> {
+    let mut file = File::open(path)?;
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut window = READ_BACK_BYTES;
+    loop {
+        let start = length.saturating_sub(window);
+        file.seek(SeekFrom::Start(start))?;
+        let mut lines = VecDeque::new();
+        let mut reader = BufReader::new(&file);
+        let mut line = Vec::new();
+        let mut end = start;
+        // The first line of a window that does not begin with the file is a part of one.
+        if start > 0 {
+            end += reader.read_until(b'\n', &mut line)? as u64;
+            line.clear();
+        }
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            if let Some(whole) = line.strip_suffix(b"\n") {
+                end += line.len() as u64;
+                lines.push_back(String::from_utf8_lossy(whole).into_owned());
+                if lines.len() > wanted {
+                    lines.pop_front();
+                }
+            }
+            line.clear();
+        }
+        if lines.len() == wanted || start == 0 {
+            return Ok((lines, end));
+        }
+        window = window.saturating_mul(4);
+    }
+}
+
+/// Says a record in words. Text in it is made safe for a terminal.
+#[must_use]
+pub fn summarise(line: &str) -> Summary {
+    let Ok(record) = serde_json::from_str::<Value>(line) else {
+        return Summary { time: String::new(), tone: Tone::Bad, word: "unreadable".to_owned(), text: shorten(&printable(line)) };
+    };
+    let time = record.get("time").and_then(Value::as_u64).unwrap_or_default();
+    let time = Timestamp::from_micros(time.saturating_mul(1_000)).to_string();
+    let own = |name: &str| text(&record, &format!("/unmapped/portcullis/{name}"));
+    let word = own("decision").or_else(|| own("event")).unwrap_or_else(|| "record".to_owned());
+    let failed = record.get("status_id").and_then(Value::as_u64) == Some(2);
+    let tone = match (word.as_str(), failed) {
+        ("allow", _) => Tone::Good,
+        ("challenge", _) => Tone::Notice,
+        ("deny" | "fail" | "log_recovered", _) => Tone::Bad,
+        ("exchange_end", _) => Tone::Plain,
+        (_, true) => Tone::Bad,
+        (_, false) => Tone::Notice,
+    };
+    Summary { time, tone, text: describe(&record), word }
+}
+
+fn describe(record: &Value) -> String {
+    let own = |name: &str| text(record, &format!("/unmapped/portcullis/{name}"));
+    let mut parts: Vec<String> = Vec::new();
+    let mut add = |name: &str, value: Option<String>| {
+        parts.extend(value.map(|value| if name.is_empty() { value } else { format!("{name}={value}") }));
+    };
+    add("", text(record, "/http_request/http_method"));
+    let target = own("target").or_else(|| own("raw_target"));
+    add("", target.map(|target| format!("{}{target}", own("authority").unwrap_or_default())));
+    let who = ["/actor/user/email_addr", "/user/email_addr", "/actor/user/uid", "/user/uid"];
+    add("who", who.iter().find_map(|path| text(record, path)));
+    add("from", text(record, "/src_endpoint/ip"));
+    for name in ["route", "rule", "reason", "factor", "idp", "outcome", "by", "config"] {
+        let shown = own(name).map(|value| if name == "config" { value.chars().take(12).collect() } else { value });
+        add(name, shown);
+    }
+    add("status", record.pointer("/http_response/code").map(ToString::to_string));
+    add("ms", record.get("duration").map(ToString::to_string));
+    add("", text(record, "/message"));
+    add("detail", text(record, "/status_detail"));
+    add("id", own("request_id").map(|id| id.chars().take(8).collect()));
+    shorten(&parts.join(" "))
+}
+
+fn text(record: &Value, pointer: &str) -> Option<String> {
+    record.pointer(pointer).and_then(Value::as_str).map(printable)
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() <= SUMMARY_CHARS { text.to_owned() } else { text.chars().take(SUMMARY_CHARS).chain(['…']).collect() }
+}
+
+const READ_BACK_BYTES: u64 = 256 * 1024;
+
+/// A record in words stays within a few lines of a terminal.
+const SUMMARY_CHARS: usize = 400;

@@ -1,0 +1,102 @@
+//! A disk that fails: refused at once, nothing acknowledged is lost, no sequence is given twice, recovery by itself.
+
+use std::fs;
+
+use kernel::Failure;
+use tempfile::tempdir;
+
+use crate::audit::fixtures::{BadDisk, Illness, allow, check_log, clock, exchange_end, records, runtime, settings, start};
+use crate::audit::layout;
+use crate::audit::{Durability, Recorder};
+
+/// A disk falls ill between two records and gets well: the second is refused, the third is kept, and the log is whole.
+fn check(illness: Illness, durability: Durability) {
+    let folder = tempdir().unwrap();
+    let disk = BadDisk::default();
+    let recorder = Recorder::start_on(Box::new(disk.clone()), settings(folder.path(), durability), clock()).unwrap();
+    let runtime = runtime();
+    runtime.block_on(recorder.keep(allow(1))).unwrap();
+    disk.set(illness);
+    assert_eq!(runtime.block_on(recorder.keep(allow(2))), Err(Failure::Audit));
+    assert!(!recorder.is_available());
+    assert_eq!(runtime.block_on(recorder.keep(allow(3))), Err(Failure::Audit));
+    recorder.keep_later(exchange_end(1));
+    disk.set(Illness::None);
+    // Stopping tries once more, at once.
+    recorder.shutdown();
+
+    let found = records(folder.path());
+    let events: Vec<_> = found.iter().map(|record| record["unmapped"]["portcullis"]["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["decision", "log_recovered", "exchange_end"]);
+    for (index, record) in found.iter().enumerate() {
+        assert_eq!(record["metadata"]["sequence"], index);
+    }
+    assert_eq!(check_log(folder.path()).findings, []);
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers() {
+    check(Illness::Full, Durability::Written);
+}
+
+#[test]
+fn a_failed_sync_refuses_and_recovers() {
+    check(Illness::SyncFails, Durability::Synced);
+}
+
+#[test]
+fn a_log_recovers_by_itself_while_it_runs() {
+    let folder = tempdir().unwrap();
+    let disk = BadDisk::default();
+    let recorder = Recorder::start_on(Box::new(disk.clone()), settings(folder.path(), Durability::Written), clock()).unwrap();
+    let runtime = runtime();
+    disk.set(Illness::Full);
+    assert_eq!(runtime.block_on(recorder.keep(allow(1))), Err(Failure::Audit));
+    disk.set(Illness::None);
+    // The writer tries every second; nothing is asked of it but that.
+    while !recorder.is_available() {
+        std::thread::yield_now();
+    }
+    runtime.block_on(recorder.keep(allow(2))).unwrap();
+    recorder.shutdown();
+    assert_eq!(records(folder.path()).len(), 2);
+    assert_eq!(check_log(folder.path()).findings, []);
+}
+
+#[test]
+fn short_writes_are_finished() {
+    let folder = tempdir().unwrap();
+    let disk = BadDisk::default();
+    let recorder = Recorder::start_on(Box::new(disk.clone()), settings(folder.path(), Durability::Written), clock()).unwrap();
+    disk.set(Illness::ShortWrites);
+    runtime().block_on(recorder.keep(allow(1))).unwrap();
+    recorder.shutdown();
+    assert_eq!(records(folder.path()).len(), 1);
+    assert_eq!(check_log(folder.path()).findings, []);
+}
+
+#[test]
+fn a_removed_file_is_noticed_and_written_anew() {
+    let folder = tempdir().unwrap();
+    let recorder = start(folder.path());
+    let runtime = runtime();
+    runtime.block_on(recorder.keep(allow(1))).unwrap();
+    fs::remove_file(&layout::segments(folder.path()).unwrap()[0].records).unwrap();
+    assert_eq!(runtime.block_on(recorder.keep(allow(2))), Err(Failure::Audit));
+    recorder.shutdown();
+    let found = records(folder.path());
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0]["unmapped"]["portcullis"]["request_id"], "01".repeat(16));
+    assert_eq!(check_log(folder.path()).findings, []);
+}
+
+#[test]
+fn a_checkpoint_of_somebody_else_stops_the_signer() {
+    let folder = tempdir().unwrap();
+    let recorder = start(folder.path());
+    let path = layout::checkpoint(folder.path());
+    fs::write(&path, "somebody else's\n").unwrap();
+    runtime().block_on(recorder.keep(allow(1))).unwrap();
+    recorder.shutdown();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's\n");
+}

@@ -1,0 +1,130 @@
+//! What a caller is promised.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use kernel::Failure;
+use tempfile::tempdir;
+
+use crate::audit::fixtures::{allow, check_log, clock, exchange_end, records, runtime, settings, sign_in, start};
+use crate::audit::log::{Line, Need};
+use crate::audit::queue::{Item, Phase, Queue};
+use crate::audit::{Durability, Recorder};
+
+fn check_durability(durability: Durability, expected_syncs: u64) {
+    let folder = tempdir().unwrap();
+    let recorder = Recorder::start(settings(folder.path(), durability), clock()).unwrap();
+    runtime().block_on(recorder.keep(allow(1))).unwrap();
+    if durability != Durability::Queued {
+        assert_eq!(records(folder.path()).len(), 1, "the record stands in the file when the caller is answered");
+        assert_eq!(recorder.stats().syncs, expected_syncs);
+    }
+    recorder.shutdown();
+    assert_eq!(records(folder.path()).len(), 1);
+    assert_eq!(check_log(folder.path()).findings, []);
+}
+
+#[test]
+fn queued_records_are_written_in_the_end() {
+    check_durability(Durability::Queued, 0);
+}
+
+#[test]
+fn written_records_are_in_the_file_when_answered() {
+    check_durability(Durability::Written, 0);
+}
+
+#[test]
+fn synced_records_are_synced_when_answered() {
+    check_durability(Durability::Synced, 1);
+}
+
+#[test]
+fn sign_ins_are_synced_whatever_is_configured() {
+    for durability in [Durability::Queued, Durability::Written] {
+        let folder = tempdir().unwrap();
+        let recorder = Recorder::start(settings(folder.path(), durability), clock()).unwrap();
+        runtime().block_on(recorder.keep(sign_in())).unwrap();
+        assert_eq!((recorder.stats().syncs, records(folder.path()).len()), (1, 1));
+    }
+}
+
+#[test]
+fn a_caller_that_goes_away_changes_nothing() {
+    let folder = tempdir().unwrap();
+    let recorder = start(folder.path());
+    let runtime = runtime();
+    let guard = runtime.enter();
+    for number in 0..50 {
+        let mut kept = pin!(recorder.keep(allow(number)));
+        // Asked once, and then dropped: the request was cancelled.
+        let _ = kept.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }
+    drop(guard);
+    recorder.shutdown();
+    assert_eq!(records(folder.path()).len(), 50);
+}
+
+#[test]
+fn records_of_many_tasks_are_all_there_in_one_sequence() {
+    let folder = tempdir().unwrap();
+    let recorder = start(folder.path());
+    runtime().block_on(async {
+        let tasks: Vec<_> = (0..200_u8)
+            .map(|number| {
+                let recorder = recorder.clone();
+                tokio::spawn(async move {
+                    recorder.keep(allow(number)).await.unwrap();
+                    recorder.keep_later(exchange_end(number));
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    recorder.shutdown();
+    let records = records(folder.path());
+    assert_eq!(records.len(), 400);
+    for (index, record) in records.iter().enumerate() {
+        assert_eq!(record["metadata"]["sequence"], index);
+    }
+    assert_eq!(check_log(folder.path()).findings, []);
+    let stats = recorder.stats();
+    assert_eq!((stats.records, stats.size, stats.queue_depth, stats.faults), (400, 400, 0, 0));
+}
+
+fn item() -> Item {
+    Item { line: Line(Vec::new()), need: Need::Written, reply: None }
+}
+
+#[test]
+fn a_full_queue_is_a_failure_and_ends_of_exchanges_still_find_their_place() {
+    let queue = Queue::new(2);
+    assert_eq!([queue.push(item()), queue.push(item()), queue.push(item())], [Ok(()), Ok(()), Err(Failure::Audit)]);
+    for _ in 0..100 {
+        assert_eq!(queue.push_end(Line(Vec::new())), Ok(()));
+    }
+    let work = queue.take(None, 10);
+    assert_eq!((work.items.len(), work.ends.len(), work.phase), (2, 100, Phase::Open));
+    assert_eq!(queue.push(item()), Ok(()));
+}
+
+#[test]
+fn a_closed_queue_gives_what_it_holds_and_takes_no_more() {
+    let queue = Queue::new(2);
+    queue.push(item()).unwrap();
+    queue.close();
+    assert_eq!((queue.push(item()), queue.push_end(Line(Vec::new()))), (Err(Failure::Audit), Err(Failure::Audit)));
+    assert_eq!((queue.take(None, 10).items.len(), queue.depth()), (1, 0));
+}
+
+#[test]
+fn after_shutdown_nothing_is_taken() {
+    let folder = tempdir().unwrap();
+    let recorder = start(folder.path());
+    recorder.shutdown();
+    assert_eq!(runtime().block_on(recorder.keep(allow(1))), Err(Failure::Audit));
+    assert!(!recorder.is_available());
+}

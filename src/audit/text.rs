@@ -1,0 +1,231 @@
+//! Writes JSON whose text may come from an attacker: one record stays one line, and a terminal or a log reader that shows it
+//! as it is gets no command out of it. What is longer than its limit is cut, and the whole is named by its hash.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+
+use super::note::hex;
+use super::tree::sha256;
+
+/// A JSON object in the making.
+#[derive(Debug, Default)]
+pub struct Json {
+    out: Vec<u8>,
+    path: Vec<&'static str>,
+    cuts: Vec<Cut>,
+}
+
+/// A value that was too long.
+#[derive(Debug)]
+struct Cut {
+    path: String,
+    bytes: usize,
+    sha256: String,
+}
+
+impl Json {
+    /// An object that is open.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self { out: b"{".to_vec(), ..Self::default() }
+    }
+
+    pub fn object(&mut self, key: &'static str, content: impl FnOnce(&mut Self)) {
+        self.key(key);
+        self.out.push(b'{');
+        self.path.push(key);
+        content(self);
+        self.path.pop();
+        self.out.push(b'}');
+    }
+
+    /// A list with one object.
+    pub fn one(&mut self, key: &'static str, content: impl FnOnce(&mut Self)) {
+        self.key(key);
+        self.out.extend_from_slice(b"[{");
+        self.path.push(key);
+        content(self);
+        self.path.pop();
+        self.out.extend_from_slice(b"}]");
+    }
+
+    pub fn text(&mut self, key: &'static str, value: &str) {
+        self.key(key);
+        let shown = self.shorten(key, value, TEXT_BYTES_MAX);
+        write_text(&mut self.out, shown);
+    }
+
+    pub fn maybe(&mut self, key: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+    }
+
+    pub fn number(&mut self, key: &'static str, value: u64) {
+        self.key(key);
+        self.out.extend_from_slice(value.to_string().as_bytes());
+    }
+
+    pub fn flag(&mut self, key: &'static str, value: Flag) {
+        self.key(key);
+        self.out.extend_from_slice(match value {
+            Flag::Yes => b"true",
+            Flag::No => b"false",
+        });
+    }
+
+    /// A list of text. More than [`ITEMS_MAX`] are cut like text that is too long.
+    pub fn list<'a>(&mut self, key: &'static str, values: impl ExactSizeIterator<Item = &'a str>) {
+        self.items(key, values, |json, value| {
+            let shown = json.shorten(key, value, ITEM_BYTES_MAX);
+            write_text(&mut json.out, shown);
+        });
+    }
+
+    /// A list of objects of one field each.
+    pub fn named<'a>(&mut self, key: &'static str, field: &'static str, values: impl ExactSizeIterator<Item = &'a str>) {
+        self.items(key, values, |json, value| {
+            json.out.push(b'{');
+            json.key(field);
+            let shown = json.shorten(key, value, ITEM_BYTES_MAX);
+            write_text(&mut json.out, shown);
+            json.out.push(b'}');
+        });
+    }
+
+    fn items<'a>(&mut self, key: &'static str, values: impl ExactSizeIterator<Item = &'a str>, write: impl Fn(&mut Self, &str)) {
+        self.key(key);
+        self.out.push(b'[');
+        let mut rest = Vec::new();
+        for (index, value) in values.enumerate() {
+            if index >= ITEMS_MAX {
+                rest.extend_from_slice(value.as_bytes());
+                rest.push(0);
+                continue;
+            }
+            if index > 0 {
+                self.out.push(b',');
+            }
+            write(self, value);
+        }
+        if !rest.is_empty() {
+            let path = self.path_of(key);
+            self.cuts.push(Cut { path, bytes: rest.len(), sha256: hex(&sha256(&rest)) });
+        }
+        self.out.push(b']');
+    }
+
+    /// States what was cut in the object that is open.
+    pub fn state_cuts(&mut self) {
+        if self.cuts.is_empty() {
+            return;
+        }
+        self.flag("truncated", Flag::Yes);
+        self.key("full");
+        self.out.push(b'[');
+        for (index, cut) in std::mem::take(&mut self.cuts).into_iter().enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            self.out.push(b'{');
+            self.text("field", &cut.path);
+            self.number("bytes", cut.bytes as u64);
+            self.text("sha256", &cut.sha256);
+            self.out.push(b'}');
+        }
+        self.out.push(b']');
+    }
+
+    /// What was written so far, every bracket as it stands.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// Begins a field.
+    pub fn key(&mut self, key: &'static str) {
+        if !matches!(self.out.last(), Some(b'{' | b'[')) {
+            self.out.push(b',');
+        }
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    fn shorten<'a>(&mut self, key: &'static str, value: &'a str, limit: usize) -> &'a str {
+        let shown = value.get(..value.floor_char_boundary(limit)).unwrap_or_default();
+        if shown.len() < value.len() {
+            let path = self.path_of(key);
+            self.cuts.push(Cut { path, bytes: value.len(), sha256: hex(&sha256(value.as_bytes())) });
+        }
+        shown
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        self.path.iter().copied().chain([key]).collect::<Vec<_>>().join(".")
+    }
+}
+
+/// A JSON boolean, without a bool parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flag {
+    Yes,
+    No,
+}
+
+/// Whether a character, shown as it is, could do or hide something: controls (C0, DEL, C1), line and paragraph separators,
+/// marks and overrides of writing direction, and letters without width.
+#[must_use]
+pub const fn is_unsafe(letter: char) -> bool {
+    matches!(letter,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Text for a terminal: what could do something is shown as its escape.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_unsafe(letter) { shown.extend(letter.escape_unicode()) } else { shown.push(letter) }
+    }
+    shown
+}
+
+/// Writing to memory does not fail, and text always serialises.
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    let start = out.len();
+    if text.serialize(&mut Serializer::with_formatter(&mut *out, Guarded)).is_err() {
+        out.truncate(start);
+        out.extend_from_slice(b"\"\"");
+    }
+}
+
+/// serde_json's own escapes (C0, quote, backslash), and ours on top.
+struct Guarded;
+
+impl Formatter for Guarded {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut plain = 0;
+        for (at, letter) in fragment.char_indices().filter(|(_, letter)| is_unsafe(*letter)) {
+            writer.write_all(fragment.get(plain..at).unwrap_or_default().as_bytes())?;
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            plain = at + letter.len_utf8();
+        }
+        writer.write_all(fragment.get(plain..).unwrap_or_default().as_bytes())
+    }
+}
+
+/// Longest text in a record. Longer than any honest path or user agent; short enough for every SIEM's field limit.
+pub const TEXT_BYTES_MAX: usize = 2_048;
+
+/// Longest item of a list.
+pub const ITEM_BYTES_MAX: usize = 256;
+
+/// Most items of a list.
+pub const ITEMS_MAX: usize = 128;

@@ -1,0 +1,260 @@
+//! The writer thread: the only one that touches the files.
+//!
+//! It takes whatever has gathered while it was writing, writes it at once, syncs once if anybody asked for that, and answers
+//! everybody. After a fault of the disk it refuses at once, tries again every second, and goes on by itself when the disk
+//! does, with everything that was acknowledged still there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use kernel::Failure;
+use kernel::event::{Body, Event, LifecycleChange, LifecycleFacts};
+
+use crate::clock::Clock;
+
+use super::log::{Line, Log, LogFault, Need};
+use super::queue::{Item, Phase, Work};
+use super::record;
+use super::recorder::Shared;
+use super::recover::{Repair, StartFault};
+
+/// Writes until the queue is closed and empty.
+#[derive(Debug)]
+pub struct Writer {
+    log: Log,
+    shared: Arc<Shared>,
+    clock: Clock,
+    /// Ends of exchanges that a fault kept from being written.
+    backlog: Vec<Line>,
+    /// When the oldest record that no checkpoint covers was written.
+    uncovered_since: Option<Instant>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Healthy,
+    /// Nothing is written before the log was mended.
+    Faulty {
+        fault: LogFault,
+        since: Instant,
+        next_try: Instant,
+    },
+}
+
+impl Writer {
+    pub(super) fn new(log: Log, shared: Arc<Shared>, clock: Clock) -> Self {
+        Self { log, shared, clock, backlog: Vec::new(), uncovered_since: None, state: State::Healthy }
+    }
+
+    /// Before anything else: puts a repair on record, ends a segment that is full, and signs.
+    pub fn settle(&mut self, repair: Option<Repair>) -> Result<(), StartFault> {
+        if let Some(repair) = repair {
+            let detail = format!(
+                "the last run was killed: {} bytes of an unfinished line cut off, {} records after the last checkpoint taken over, {} records in all",
+                repair.bytes_cut, repair.uncovered, repair.records
+            );
+            tracing::warn!(audit.bytes_cut = repair.bytes_cut, audit.records = repair.records, "audit log repaired");
+            let line = self.lifecycle(LifecycleChange::LogRepaired, detail).map_err(|failure| StartFault::Log(failure.to_string()))?;
+            self.log.append(&[line], Need::Synced)?;
+            self.log.checkpoint()?;
+        }
+        self.log.rotate_if_full(self.clock.now())?;
+        self.shared.stats.size.store(self.log.size(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The life of the thread.
+    pub fn run(&mut self) {
+        loop {
+            let work = self.shared.queue.take(self.patience(), BATCH_MAX);
+            let phase = work.phase;
+            let idle = work.items.is_empty() && work.ends.is_empty();
+            if matches!(self.state, State::Faulty { .. }) {
+                self.refuse(work);
+                self.try_again(phase);
+            } else {
+                self.write(work);
+                self.tend();
+            }
+            if phase == Phase::Closed && idle {
+                self.finish();
+                return;
+            }
+        }
+    }
+
+    /// How long to wait for work: until a checkpoint or another try is due.
+    fn patience(&self) -> Option<Duration> {
+        match &self.state {
+            State::Faulty { next_try, .. } => Some(next_try.saturating_duration_since(Instant::now())),
+            State::Healthy => self.uncovered_since.map(|since| CHECKPOINT_WITHIN.saturating_sub(since.elapsed())),
+        }
+    }
+
+    fn write(&mut self, work: Work) {
+        let Work { items, ends, phase: _ } = work;
+        let need = items.iter().map(|item| item.need).max().unwrap_or(Need::Written);
+        let (lines, replies): (Vec<_>, Vec<_>) = items.into_iter().map(|Item { line, reply, .. }| (line, reply)).unzip();
+        let mut lines = lines;
+        let first_end = lines.len();
+        lines.extend(ends);
+        if lines.is_empty() {
+            return;
+        }
+        let result = self.append(&lines, need);
+        if result.is_err() {
+            self.backlog.extend(lines.drain(first_end..));
+            // A record in the queue was promised its place there, and nobody is told that it got lost: it is kept for later.
+            self.backlog.extend(lines.into_iter().zip(&replies).filter(|(_, reply)| reply.is_none()).map(|(line, _)| line));
+        }
+        for reply in replies.into_iter().flatten() {
+            // Whoever went away does not hear it; the record stands.
+            drop(reply.send(result.clone()));
+        }
+    }
+
+    fn append(&mut self, lines: &[Line], need: Need) -> Result<(), Failure> {
+        match self.log.append(lines, need) {
+            Ok(bytes) => {
+                let stats = &self.shared.stats;
+                add(&stats.records, lines.len() as u64);
+                add(&stats.bytes, bytes);
+                add(&stats.batches, 1);
+                add(&stats.syncs, u64::from(need == Need::Synced));
+                stats.size.store(self.log.size(), Ordering::Relaxed);
+                self.uncovered_since.get_or_insert_with(Instant::now);
+                Ok(())
+            }
+            Err(fault) => {
+                self.fail(fault);
+                Err(Failure::Audit)
+            }
+        }
+    }
+
+    /// Signs when it is time, and ends a segment that is full.
+    fn tend(&mut self) {
+        let due = self.uncovered_since.is_some_and(|since| since.elapsed() >= CHECKPOINT_WITHIN);
+        if due && matches!(self.state, State::Healthy) {
+            self.sign();
+        }
+        if matches!(self.state, State::Healthy)
+            && let Err(fault) = self.log.rotate_if_full(self.clock.now())
+        {
+            self.fail(fault);
+        }
+    }
+
+    fn sign(&mut self) {
+        match self.log.checkpoint() {
+            Ok(()) => {
+                self.uncovered_since = None;
+                add(&self.shared.stats.checkpoints, 1);
+            }
+            Err(fault) => self.fail(fault),
+        }
+    }
+
+    fn fail(&mut self, fault: LogFault) {
+        self.shared.available.store(false, Ordering::Release);
+        add(&self.shared.stats.faults, 1);
+        tracing::error!(error = %fault, "audit records cannot be kept: requests are refused until they can");
+        let now = Instant::now();
+        self.state = State::Faulty { fault, since: now, next_try: now + TRY_EVERY };
+    }
+
+    /// Answers everybody at once while nothing can be written. Ends of exchanges are kept for later.
+    fn refuse(&mut self, work: Work) {
+        self.backlog.extend(work.ends);
+        for Item { line, reply, .. } in work.items {
+            match reply {
+                Some(reply) => drop(reply.send(Err(Failure::Audit))),
+                None => self.backlog.push(line),
+            }
+        }
+    }
+
+    fn try_again(&mut self, phase: Phase) {
+        let State::Faulty { fault, since, next_try } = &mut self.state else { return };
+        // A gateway that is stopping has one try, at once.
+        if phase == Phase::Open && Instant::now() < *next_try {
+            return;
+        }
+        *next_try = Instant::now() + TRY_EVERY;
+        let (outage, cause) = (since.elapsed(), fault.to_string());
+        let mended = self.log.mend(fault).and_then(|()| self.catch_up(outage, &cause));
+        match mended {
+            Ok(()) => {
+                self.state = State::Healthy;
+                self.uncovered_since = None;
+                self.shared.available.store(true, Ordering::Release);
+                tracing::warn!(audit.outage_s = outage.as_secs(), "audit records can be kept again");
+            }
+            Err(again) => {
+                tracing::debug!(error = %again, "the audit log cannot be mended yet");
+                if let State::Faulty { fault, .. } = &mut self.state
+                    && worse(&again)
+                {
+                    *fault = again;
+                }
+            }
+        }
+    }
+
+    /// The first records after a fault: that there was one, and what had to wait. Signed at once.
+    fn catch_up(&mut self, outage: Duration, cause: &str) -> Result<(), LogFault> {
+        let detail = format!("records could not be kept for {} s: {cause}; {} had to wait", outage.as_secs(), self.backlog.len());
+        let mut lines: Vec<Line> = self.lifecycle(LifecycleChange::LogRecovered, detail).into_iter().collect();
+        lines.extend(self.backlog.iter().cloned());
+        let bytes = self.log.append(&lines, Need::Synced)?;
+        self.backlog.clear();
+        add(&self.shared.stats.records, lines.len() as u64);
+        add(&self.shared.stats.bytes, bytes);
+        self.shared.stats.size.store(self.log.size(), Ordering::Relaxed);
+        self.log.checkpoint()
+    }
+
+    /// The last checkpoint, over everything.
+    fn finish(&mut self) {
+        if matches!(self.state, State::Healthy) && self.log.is_uncovered() {
+            self.sign();
+        }
+        if !self.backlog.is_empty() {
+            tracing::error!(audit.lost = self.backlog.len(), "ends of exchanges were not recorded: the disk failed until the end");
+        }
+        self.shared.available.store(false, Ordering::Release);
+    }
+
+    fn lifecycle(&self, change: LifecycleChange, detail: String) -> Result<Line, Failure> {
+        let facts = LifecycleFacts { change, detail: Some(detail) };
+        record::encode(&Event { time: self.clock.now(), body: Body::Lifecycle(Box::new(facts)) }, &self.shared.origin)
+    }
+}
+
+/// Whether a fault on the way back asks for more than the one before it: after a failed sync, no file is trusted any more.
+const fn worse(fault: &LogFault) -> bool {
+    match fault {
+        LogFault::Write { .. } => false,
+        LogFault::Sync { .. }
+        | LogFault::Gone(_)
+        | LogFault::Read { .. }
+        | LogFault::Altered(_)
+        | LogFault::Forked(_)
+        | LogFault::Note(_) => true,
+    }
+}
+
+fn add(counter: &AtomicU64, more: u64) {
+    counter.fetch_add(more, Ordering::Relaxed);
+}
+
+/// Greatest age of a record that no checkpoint covers.
+const CHECKPOINT_WITHIN: Duration = Duration::from_secs(1);
+
+/// Time between two tries to mend the log.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// Most records in one batch: a write of a few MiB, so that nobody at its end waits long.
+const BATCH_MAX: usize = 4_096;

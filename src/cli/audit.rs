@@ -1,0 +1,210 @@
+//! `portcullis audit verify|tail`: proves the log, and shows it.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use clap::{Args, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::audit::tail::{Follower, Summary, Tone, summarise};
+use crate::audit::verify::{self, Report, Request, VerifyFault, read_key};
+
+/// `portcullis audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(subcommand)]
+    pub command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Prove that no record was altered, moved, dropped or cut off.
+    Verify(VerifyArgs),
+    /// Show the last records, and follow the log.
+    Tail(TailArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Folder of the log. Default: `audit.dir` of the configuration.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Public key kept outside the folder. Default: `audit.pub` beside the log.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: Option<PathBuf>,
+    /// Checkpoint kept outside the folder: shows that the log was not rolled back.
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// Folder of the log. Default: `audit.dir` of the configuration.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Go on as records are written.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// How many records to begin with.
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
+    pub lines: usize,
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    #[default]
+    Table,
+    Json,
+}
+
+/// Runs the command. `configured` is `audit.dir` of the configuration, asked for only where `--dir` is not given; its error
+/// is printed as it is. Exit: 0 done or verified, 1 the log does not verify, 2 wrong usage.
+pub fn run(arguments: &AuditArgs, configured: impl FnOnce() -> Result<PathBuf, String>) -> ExitCode {
+    let (AuditCommand::Verify(VerifyArgs { dir, .. }) | AuditCommand::Tail(TailArgs { dir, .. })) = &arguments.command;
+    let folder = match dir.clone().map_or_else(configured, Ok) {
+        Ok(folder) => folder,
+        Err(message) => return wrong(&message),
+    };
+    match &arguments.command {
+        AuditCommand::Verify(arguments) => run_verify(arguments, &folder),
+        AuditCommand::Tail(arguments) => match run_tail(arguments, &folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            // Whoever read the output has seen enough.
+            Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(fault) => wrong(&format!("cannot read the audit log in {}: {fault}", folder.display())),
+        },
+    }
+}
+
+fn run_verify(arguments: &VerifyArgs, folder: &Path) -> ExitCode {
+    let report = match verify_folder(arguments, folder) {
+        Ok(report) => report,
+        Err(message) => return wrong(&message),
+    };
+    let printed = match arguments.output {
+        Output::Json => {
+            serde_json::to_string_pretty(&report).map_err(io::Error::other).and_then(|text| writeln!(anstream::stdout(), "{text}"))
+        }
+        Output::Table => print_report(&report, &mut anstream::stdout()),
+    };
+    match printed {
+        Ok(()) if report.findings.is_empty() => ExitCode::SUCCESS,
+        Ok(()) | Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn verify_folder(arguments: &VerifyArgs, folder: &Path) -> Result<Report, String> {
+    let say = |fault: VerifyFault| fault.to_string();
+    let public_key = arguments.public_key.as_deref().map(read_key).transpose().map_err(say)?;
+    let anchor = arguments.checkpoint.as_deref().map(read_anchor).transpose()?;
+    let request = Request { folder: folder.to_owned(), public_key, anchor };
+    let bar = progress_bar(verify::size_of(folder));
+    let report = verify::verify(&request, &mut |bytes| bar.set_position(bytes)).map_err(say);
+    bar.finish_and_clear();
+    report
+}
+
+fn read_anchor(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|fault| format!("cannot read the checkpoint {}: {fault}", path.display()))
+}
+
+/// A bar on a terminal, for logs that take longer than a moment.
+fn progress_bar(bytes: u64) -> ProgressBar {
+    let target = if bytes >= BAR_FROM_BYTES { ProgressDrawTarget::stderr_with_hz(5) } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(bytes), target);
+    match ProgressStyle::with_template("verifying {bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn print_report(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let good = Style::new().fg_color(Some(AnsiColor::Green.into())).bold();
+    let bad = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
+    if report.findings.is_empty() {
+        writeln!(out, "{good}the log verifies{good:#}  {}", report.origin)?;
+    } else {
+        writeln!(out, "{bad}the log does not verify{bad:#}  {}", report.origin)?;
+    }
+    for finding in &report.findings {
+        let line = finding.line.map(|line| format!(" line {line}")).unwrap_or_default();
+        let sequence = finding.sequence.map(|sequence| format!(" (record {sequence})")).unwrap_or_default();
+        writeln!(out, "  {bad}{}{bad:#} {}{line}{sequence}: {}", kind_word(finding.kind), finding.file, finding.what)?;
+    }
+    writeln!(out, "  segments     {}", report.segments)?;
+    writeln!(out, "  records      {}", report.records)?;
+    writeln!(out, "  checkpoints  {}", report.checkpoints)?;
+    writeln!(out, "  covered      {}", report.covered)?;
+    writeln!(out, "  uncovered    {} (after the last checkpoint: no signature covers them)", report.uncovered)?;
+    report.remarks.iter().try_for_each(|remark| writeln!(out, "  remark: {remark}"))
+}
+
+const fn kind_word(kind: verify::FindingKind) -> &'static str {
+    match kind {
+        verify::FindingKind::Altered => "altered",
+        verify::FindingKind::Deleted => "deleted",
+        verify::FindingKind::Duplicated => "duplicated",
+        verify::FindingKind::Reordered => "reordered",
+        verify::FindingKind::Inserted => "inserted",
+        verify::FindingKind::Swapped => "swapped",
+        verify::FindingKind::TailCut => "tail cut",
+        verify::FindingKind::RolledBack => "rolled back",
+        verify::FindingKind::Checkpoint => "checkpoint",
+        verify::FindingKind::Signature => "signature",
+    }
+}
+
+fn run_tail(arguments: &TailArgs, folder: &Path) -> io::Result<()> {
+    let mut out = anstream::stdout();
+    let (mut follower, lines) = Follower::begin(folder, arguments.lines)?;
+    print_lines(&mut out, &lines, arguments.output)?;
+    if !arguments.follow {
+        return Ok(());
+    }
+    loop {
+        thread::sleep(FOLLOW_EVERY);
+        print_lines(&mut out, &follower.more()?, arguments.output)?;
+    }
+}
+
+fn print_lines(out: &mut impl Write, lines: &[String], output: Output) -> io::Result<()> {
+    for line in lines {
+        match output {
+            Output::Json => writeln!(out, "{line}")?,
+            Output::Table => print_summary(out, &summarise(line))?,
+        }
+    }
+    out.flush()
+}
+
+fn print_summary(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
+    let dim = Style::new().dimmed();
+    let tone = match summary.tone {
+        Tone::Good => Style::new().fg_color(Some(AnsiColor::Green.into())),
+        Tone::Notice => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
+        Tone::Bad => Style::new().fg_color(Some(AnsiColor::Red.into())).bold(),
+        Tone::Plain => Style::new().dimmed(),
+    };
+    writeln!(out, "{dim}{}{dim:#} {tone}{:<14}{tone:#} {}", summary.time, summary.word, summary.text)
+}
+
+fn wrong(message: &str) -> ExitCode {
+    // Nothing is left to tell when stderr is gone.
+    drop(writeln!(io::stderr(), "error: {message}"));
+    ExitCode::from(2)
+}
+
+/// About a second of hashing on a slow machine.
+const BAR_FROM_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Short enough to feel live.
+const FOLLOW_EVERY: Duration = Duration::from_millis(200);
