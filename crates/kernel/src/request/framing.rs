@@ -252,7 +252,8 @@ impl Gatekeeper {
         match self.state {
             State::Head(_) => Place::Head,
             State::Counted { .. } | State::Chunked(_) => Place::Body,
-            State::Paused | State::Ended | State::Tunnel | State::Failed(_) => Place::Elsewhere,
+            State::Tunnel => Place::Tunnel,
+            State::Paused | State::Ended | State::Failed(_) => Place::Nowhere,
         }
     }
 
@@ -314,7 +315,9 @@ impl Gatekeeper {
 pub enum Place {
     Head,
     Body,
-    Elsewhere,
+    Tunnel,
+    /// They are not read, now or ever.
+    Nowhere,
 }
 
 const fn step_of_body(bytes: usize) -> Step {
