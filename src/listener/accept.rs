@@ -1,6 +1,5 @@
 //! Binding and accepting.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
