@@ -71,7 +71,8 @@ impl Bound {
     pub async fn serve<H: Handler>(self, handler: H, shutdown: CancellationToken, tasks: TaskTracker) {
         let caps = Caps::new(self.settings.bounds.connections, self.settings.bounds.connections_per_address);
         let handshakes = Arc::new(Semaphore::new(self.settings.bounds.handshakes.min(Semaphore::MAX_PERMITS)));
-        let shared = Arc::new(Shared { settings: self.settings, tls: self.tls, caps, handshakes, local: self.local, handler, shutdown });
+        let shared =
+            Arc::new(Shared { settings: self.settings, tls: self.tls, caps, handshakes, local: self.local, handler, shutdown, tasks });
         let mut back_off = BACK_OFF_MIN;
         loop {
             tokio::select! {
@@ -81,7 +82,7 @@ impl Bound {
                 accepted = self.socket.accept() => match accepted {
                     Ok((stream, peer)) => {
                         back_off = BACK_OFF_MIN;
-                        meet(&shared, &tasks, stream, peer);
+                        meet(&shared, stream, peer);
                     }
                     Err(error) if is_of_one_connection(&error) => {}
                     Err(error) => {
@@ -97,7 +98,7 @@ impl Bound {
 }
 
 /// Gives a new connection its place, or drops it before any work was done for it.
-fn meet<H: Handler>(shared: &Arc<Shared<H>>, tasks: &TaskTracker, stream: TcpStream, peer: SocketAddr) {
+fn meet<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, peer: SocketAddr) {
     let Some(place) = shared.caps.take() else {
         debug!(listener.name = %shared.settings.name, "the listener is full; a connection was dropped");
         return;
@@ -107,6 +108,7 @@ fn meet<H: Handler>(shared: &Arc<Shared<H>>, tasks: &TaskTracker, stream: TcpStr
         return;
     }
     let shared = Arc::clone(shared);
+    let tasks = shared.tasks.clone();
     tasks.spawn(async move {
         let address = ClientAddress::new(peer.ip());
         if let Err(fault) = connection::run(shared, stream, peer, place).await {

@@ -43,8 +43,12 @@ struct Met {
 }
 
 impl<H: Handler> Answering<H> {
-    pub async fn answer(self, request: Request<Incoming>) -> Result<Response<Counted>, HandlerAbort> {
+    pub async fn answer(self, mut request: Request<Incoming>) -> Result<Response<Counted>, HandlerAbort> {
         let Met { facts, intent, open } = self.meet(&request)?;
+        if intent != Intent::WebSocket {
+            // The parser would hand the whole connection to whoever holds this once the connection ends.
+            drop(hyper::upgrade::on(&mut request));
+        }
         let (method, version) = (request.method().clone(), request.version());
         let handler = self.handler;
         // The handler is called inside the guarded future, because it may panic before it returns one.

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::caps::{AddressPlace, Caps, Place};
 use super::deadline::Timed;
@@ -37,6 +38,7 @@ pub(super) struct Shared<H> {
     pub local: SocketAddr,
     pub handler: H,
     pub shutdown: CancellationToken,
+    pub tasks: TaskTracker,
 }
 
 /// Why a connection ended before its time.

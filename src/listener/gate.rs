@@ -12,7 +12,8 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BytesMut};
 use kernel::request::framing::{FramingFault, Gatekeeper, HeadBounds, Intent, Place, Step, target_of};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio_util::task::TaskTracker;
 
 use super::deadline::Deadline;
 use super::facts::BodyFault;
@@ -113,8 +114,9 @@ impl Drop for OpenRequest {
 
 /// A stream whose reading side shows requests with one reading only.
 #[derive(Debug)]
-pub(super) struct Gate<S> {
-    io: S,
+pub(super) struct Gate<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+    /// Present until the gate is dropped.
+    io: Option<S>,
     keeper: Gatekeeper,
     junction: Arc<Junction>,
     /// What was received and has not passed.
@@ -127,7 +129,7 @@ pub(super) struct Gate<S> {
     deadlines: Deadlines,
     deadline: Deadline,
     heads_seen: Seen,
-    lingering: Option<Lingering>,
+    tasks: TaskTracker,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,16 +147,10 @@ enum Seen {
     Some,
 }
 
-#[derive(Debug)]
-struct Lingering {
-    budget: usize,
-    deadline: Deadline,
-}
-
-impl<S> Gate<S> {
-    pub fn new(io: S, bounds: HeadBounds, deadlines: Deadlines, junction: Arc<Junction>) -> Self {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Gate<S> {
+    pub fn new(io: S, bounds: HeadBounds, deadlines: Deadlines, junction: Arc<Junction>, tasks: TaskTracker) -> Self {
         Self {
-            io,
+            io: Some(io),
             keeper: Gatekeeper::new(bounds),
             junction,
             held: BytesMut::new(),
@@ -164,8 +160,12 @@ impl<S> Gate<S> {
             deadlines,
             deadline: Deadline::default(),
             heads_seen: Seen::None,
-            lingering: None,
+            tasks,
         }
+    }
+
+    fn io(&mut self) -> io::Result<Pin<&mut S>> {
+        self.io.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::BrokenPipe.into())
     }
 
     fn hand_on(&mut self, buffer: &mut ReadBuf<'_>) {
@@ -205,13 +205,14 @@ impl<S> Gate<S> {
         self.passing = STAND_IN.len();
         self.ended = Ended::Faulted;
     }
-}
 
-impl<S: AsyncRead + Unpin> Gate<S> {
     /// Reads from the client into `held`. Ready when there is more, or when nothing more will come.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.held.reserve(READ_BYTES);
-        match tokio_util::io::poll_read_buf(Pin::new(&mut self.io), cx, &mut self.held) {
+        let Some(io) = self.io.as_mut() else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        match tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut self.held) {
             Poll::Ready(Ok(0)) => {
                 self.ended = Ended::EndOfFile;
                 Poll::Ready(Ok(()))
@@ -284,7 +285,7 @@ impl<S: AsyncRead + Unpin> Gate<S> {
                 // What can be handed on is handed on before anything is waited for.
                 Step::NeedMore | Step::Tunnel | Step::Paused | Step::Ended | Step::Fault(_) if handed_on => return Poll::Ready(Ok(())),
                 Step::NeedMore => ready!(self.poll_fill(cx))?,
-                Step::Tunnel => return Pin::new(&mut self.io).poll_read(cx, buffer),
+                Step::Tunnel => return self.io()?.poll_read(cx, buffer),
                 Step::Paused => match self.junction.take_verdict(cx) {
                     Some(Verdict::ResumeHttp) => self.keeper.resume_http(),
                     Some(Verdict::BecomeTunnel) => self.keeper.become_tunnel().map_err(io::Error::other)?,
@@ -298,59 +299,55 @@ impl<S: AsyncRead + Unpin> Gate<S> {
             }
         }
     }
+}
 
-    /// Takes what the client still sends, for a moment, before the socket is closed: unread bytes would make the system
-    /// reset the connection, and the client lose the answer.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let lingering = self.lingering.get_or_insert_with(|| Lingering { budget: LINGER_BYTES_MAX, deadline: Deadline::default() });
-        let mut scratch = [0; 4096];
-        while lingering.budget > 0 && self.ended != Ended::EndOfFile {
-            let mut buffer = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    lingering.budget = lingering.budget.saturating_sub(buffer.filled().len());
-                }
-                Poll::Ready(_) => break,
-                Poll::Pending => return lingering.deadline.poll(cx, LINGER),
-            }
+/// Says goodbye: the answer is sent whole, TLS is closed, and what the client still sends is taken for a moment, because
+/// unread bytes would make the system reset the connection, and the client lose the answer.
+async fn part<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) {
+    let goodbye = async {
+        io.shutdown().await?;
+        tokio::io::copy(&mut io.take(LINGER_BYTES_MAX), &mut tokio::io::sink()).await
+    };
+    // Whether the client heard it makes no difference any more.
+    let _ = tokio::time::timeout(LINGER, goodbye).await;
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Drop for Gate<S> {
+    /// The parser drops the stream of a connection that failed, was idle too long, or was declined an upgrade, without
+    /// closing it. A tunnel was closed by its reader.
+    fn drop(&mut self) {
+        let Some(io) = self.io.take() else { return };
+        if self.keeper.place() != Place::Tunnel && tokio::runtime::Handle::try_current().is_ok() {
+            self.tasks.spawn(part(io));
         }
-        Poll::Ready(())
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> AsyncRead for Gate<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.get_mut().poll_pass(cx, buffer)
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> AsyncWrite for Gate<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        self.io()?.poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        self.io()?.poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.lingering.is_none() {
-            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
-        }
-        // A tunnel that is closed on one side may still carry bytes on the other: they are its reader's.
-        if this.keeper.place() != Place::Tunnel {
-            ready!(this.poll_linger(cx));
-        }
-        Poll::Ready(Ok(()))
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io()?.poll_shutdown(cx)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, parts)
+        self.io()?.poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.io.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 }
 
@@ -383,5 +380,5 @@ const HELD_WHILE_WAITING_MAX: usize = 16 * 1024;
 const RAW_TARGET_BYTES_MAX: usize = 8 * 1024;
 
 /// SM-19: a client that goes on sending after the answer is listened to for so much and so long.
-const LINGER_BYTES_MAX: usize = 64 * 1024;
+const LINGER_BYTES_MAX: u64 = 64 * 1024;
 const LINGER: std::time::Duration = std::time::Duration::from_secs(1);

@@ -22,7 +22,7 @@ pub(super) async fn serve_http1<H: Handler>(shared: &Shared<H>, facts: Arc<Conne
     let bounds = shared.settings.bounds;
     let head = HeadBounds { bytes: bounds.head_bytes, fields: bounds.head_fields, ..HeadBounds::default() };
     let answering = answering(shared, facts);
-    let gate = Gate::new(stream, head, shared.settings.deadlines, Arc::clone(&answering.junction));
+    let gate = Gate::new(stream, head, shared.settings.deadlines, Arc::clone(&answering.junction), shared.tasks.clone());
     let service = service_fn(move |request| answering.clone().answer(request));
     let mut connection = pin!(
         http1::Builder::new()
