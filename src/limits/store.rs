@@ -11,7 +11,7 @@
 //! a subject, and nobody can aim at a shard or make two keys meet.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use governor::nanos::Nanos;
@@ -47,11 +47,7 @@ const SHARDS: usize = 16;
 
 impl Fingerprints {
     pub fn of(&self, key: impl Hash) -> Fingerprint {
-        let half = |state: &RandomState| {
-            let mut hasher = state.build_hasher();
-            key.hash(&mut hasher);
-            u128::from(hasher.finish())
-        };
+        let half = |state: &RandomState| u128::from(state.hash_one(&key));
         Fingerprint(half(&self.high) << 64 | half(&self.low))
     }
 }

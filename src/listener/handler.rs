@@ -13,7 +13,8 @@ use crate::web::body::Body;
 ///
 /// An answer of 101 to a request that asked to leave HTTP/1.1 opens the connection: from then on its bytes reach
 /// [`hyper::upgrade::on`] unread. Until the answer is there, nothing that the client sent after such a request is read;
-/// after any other answer it is read as the next request.
+/// after any other answer it is read as the next request. What `on` returned is to be dropped before another answer than
+/// 101 is given.
 pub trait Handler: Clone + Send + Sync + 'static {
     fn handle(&self, facts: RequestFacts, request: Request<Incoming>) -> impl Future<Output = Result<Response<Body>, HandlerAbort>> + Send;
 }

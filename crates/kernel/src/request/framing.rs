@@ -252,7 +252,8 @@ impl Gatekeeper {
         match self.state {
             State::Head(_) => Place::Head,
             State::Counted { .. } | State::Chunked(_) => Place::Body,
-            State::Paused | State::Ended | State::Tunnel | State::Failed(_) => Place::Elsewhere,
+            State::Tunnel => Place::Tunnel,
+            State::Paused | State::Ended | State::Failed(_) => Place::Nowhere,
         }
     }
 
@@ -314,7 +315,9 @@ impl Gatekeeper {
 pub enum Place {
     Head,
     Body,
-    Elsewhere,
+    Tunnel,
+    /// They are not read, now or ever.
+    Nowhere,
 }
 
 const fn step_of_body(bytes: usize) -> Step {
@@ -344,11 +347,16 @@ fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
 }
 
-/// The line at the front of `bytes`, without its CR LF; `None` when its end is not there yet.
-fn line(bytes: &[u8]) -> Result<Option<&[u8]>, FramingFault> {
-    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+/// The line at the front of `bytes`, without its CR LF; `None` when its end is not there yet. `searched` bytes were
+/// searched before, so that a line which comes byte by byte costs no more than one that comes whole.
+fn line<'a>(bytes: &'a [u8], searched: &mut usize) -> Result<Option<&'a [u8]>, FramingFault> {
+    let new = bytes.get(*searched..).unwrap_or_default();
+    let Some(end) = new.iter().position(|byte| *byte == b'\n') else {
+        *searched = bytes.len();
         return Ok(None);
     };
+    let end = *searched + end;
+    *searched = 0;
     let content = bytes.get(..end).and_then(|line| line.strip_suffix(b"\r")).ok_or(FramingFault::BareLineFeed)?;
     if content.contains(&b'\r') { Err(FramingFault::BareCarriageReturn) } else { Ok(Some(content)) }
 }

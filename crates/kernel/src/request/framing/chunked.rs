@@ -15,6 +15,7 @@ pub(super) enum Chunked {
     Trailers {
         bytes: usize,
         fields: usize,
+        searched: usize,
     },
 }
 
@@ -56,7 +57,7 @@ impl Chunked {
     }
 
     fn size(&mut self, bytes: &[u8]) -> Result<ChunkedStep, FramingFault> {
-        let Some(content) = line(bytes.get(..SIZE_LINE_BYTES_MAX).unwrap_or(bytes))? else {
+        let Some(content) = line(bytes.get(..SIZE_LINE_BYTES_MAX).unwrap_or(bytes), &mut 0)? else {
             return if bytes.len() >= SIZE_LINE_BYTES_MAX { Err(FramingFault::ChunkLineTooLong) } else { Ok(ChunkedStep::NeedMore) };
         };
         let (size, extensions) = match content.iter().position(|byte| *byte == b';') {
@@ -65,16 +66,16 @@ impl Chunked {
         };
         let left = read_size(size)?;
         check_extensions(extensions)?;
-        *self = if left == 0 { Self::Trailers { bytes: 0, fields: 0 } } else { Self::Data { left } };
+        *self = if left == 0 { Self::Trailers { bytes: 0, fields: 0, searched: 0 } } else { Self::Data { left } };
         Ok(part(content.len() + LINE_END))
     }
 
     fn trailer(&mut self, bytes: &[u8]) -> Result<ChunkedStep, FramingFault> {
-        let Self::Trailers { bytes: before, fields } = self else {
+        let Self::Trailers { bytes: before, fields, searched } = self else {
             return Ok(ChunkedStep::NeedMore);
         };
         let room = TRAILERS_BYTES_MAX.saturating_sub(*before);
-        let Some(content) = line(bytes.get(..room).unwrap_or(bytes))? else {
+        let Some(content) = line(bytes.get(..room).unwrap_or(bytes), searched)? else {
             return if bytes.len() >= room { Err(FramingFault::TrailersTooLarge) } else { Ok(ChunkedStep::NeedMore) };
         };
         let taken = content.len() + LINE_END;

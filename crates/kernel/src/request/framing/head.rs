@@ -9,6 +9,8 @@ use super::{FramingFault, HeadBounds, Intent, LINE_END, is_token, line};
 pub(super) struct HeadReader {
     /// Bytes of the lines that were read.
     read: usize,
+    /// Bytes behind them that hold no line end.
+    searched: usize,
     empty_lines: usize,
     fields: usize,
     request_line: Option<RequestLine>,
@@ -60,7 +62,7 @@ impl HeadReader {
     pub fn advance(&mut self, bytes: &[u8], bounds: &HeadBounds) -> Result<HeadStep, FramingFault> {
         // What lies behind the bound is not looked at, so that a bound is reached at the same byte however bytes come.
         let within = bytes.get(..bounds.bytes).unwrap_or(bytes);
-        while let Some(content) = line(within.get(self.read..).unwrap_or_default())? {
+        while let Some(content) = line(within.get(self.read..).unwrap_or_default(), &mut self.searched)? {
             self.read += content.len() + LINE_END;
             let Some(request_line) = self.request_line else {
                 self.read_first(content, bounds)?;

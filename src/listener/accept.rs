@@ -1,0 +1,144 @@
+//! Binding and accepting.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::request::client::ClientAddress;
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use super::caps::Caps;
+use super::connection::{self, Shared};
+use super::handler::Handler;
+use super::settings::Settings;
+use super::tls::ServerTls;
+
+/// A listener that has its socket and does not serve yet.
+#[derive(Debug)]
+pub struct Bound {
+    socket: TcpListener,
+    local: SocketAddr,
+    settings: Settings,
+    tls: Arc<ServerTls>,
+}
+
+/// The address cannot be listened on.
+#[derive(Debug, Error)]
+#[error("listener {name}: {address} cannot be listened on: {cause}")]
+pub struct BindFault {
+    pub name: Arc<str>,
+    pub address: SocketAddr,
+    pub cause: io::Error,
+}
+
+/// Takes the address of a listener. Call it within the runtime. The protocols of `tls` and `settings` are to be the same.
+pub fn bind(settings: Settings, tls: Arc<ServerTls>) -> Result<Bound, BindFault> {
+    let fault = |cause| BindFault { name: Arc::clone(&settings.name), address: settings.bind, cause };
+    let socket = listen(settings.bind).map_err(fault)?;
+    let local = socket.local_addr().map_err(fault)?;
+    Ok(Bound { socket, local, settings, tls })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // A restart need not wait for the connections of the process before it.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+impl Bound {
+    /// The address, with the port that the system chose where the settings name port 0.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Accepts until `shutdown`; connections are served on `tasks` and end within the drain deadline after it. The future
+    /// ends when no more connections are accepted: wait for `tasks` too.
+    pub async fn serve<H: Handler>(self, handler: H, shutdown: CancellationToken, tasks: TaskTracker) {
+        let caps = Caps::new(self.settings.bounds.connections, self.settings.bounds.connections_per_address);
+        let handshakes = Arc::new(Semaphore::new(self.settings.bounds.handshakes.min(Semaphore::MAX_PERMITS)));
+        let shared =
+            Arc::new(Shared { settings: self.settings, tls: self.tls, caps, handshakes, local: self.local, handler, shutdown, tasks });
+        let mut back_off = BACK_OFF_MIN;
+        loop {
+            tokio::select! {
+                // The listener shuts down.
+                () = shared.shutdown.cancelled() => break,
+                // A connection came, or could not come.
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        back_off = BACK_OFF_MIN;
+                        meet(&shared, stream, peer);
+                    }
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(error) => {
+                        // Most often the process is out of descriptors: connections that end will give some back.
+                        warn!(listener.name = %shared.settings.name, error = %error, "no connection can be accepted");
+                        tokio::time::sleep(back_off).await;
+                        back_off = (back_off * 2).min(BACK_OFF_MAX);
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// Gives a new connection its place, or drops it before any work was done for it.
+fn meet<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, peer: SocketAddr) {
+    let Some(place) = shared.caps.take() else {
+        debug!(listener.name = %shared.settings.name, "the listener is full; a connection was dropped");
+        return;
+    };
+    if let Err(error) = prepare(&stream) {
+        debug!(error = %error, "a connection broke as it was accepted");
+        return;
+    }
+    let shared = Arc::clone(shared);
+    let tasks = shared.tasks.clone();
+    tasks.spawn(async move {
+        let address = ClientAddress::new(peer.ip());
+        if let Err(fault) = connection::run(shared, stream, peer, place).await {
+            debug!(client.address = %address, error = %fault, "a connection ended");
+        }
+    });
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE).with_interval(TCP_KEEPALIVE_INTERVAL);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+/// Whether only the connection that was to be accepted is lost (accept(2), "Error handling").
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable, TimedOut,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable | TimedOut
+    )
+}
+
+/// Connections that the system completes while none is accepted.
+const BACKLOG: i32 = 4_096;
+const BACK_OFF_MIN: Duration = Duration::from_millis(5);
+const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+
+/// Finds peers that vanished under an open WebSocket.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);

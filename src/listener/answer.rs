@@ -1,0 +1,145 @@
+//! One request and its answer, between the parser and the handler.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONNECTION};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use hyper::body::{Frame, Incoming, SizeHint};
+use kernel::request::framing::{FramingFault, Intent};
+use tracing::error;
+
+use super::facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts};
+use super::gate::{Junction, OpenRequest, Verdict};
+use super::handler::{Handler, HandlerAbort};
+use crate::web::body::{self, Body, BodyError};
+
+/// An answer's body that counts as an open request until it was sent whole or given up.
+#[derive(Debug)]
+pub(super) struct Counted {
+    body: Body,
+    _open: OpenRequest,
+}
+
+/// What the answering side knows of its connection.
+#[derive(Clone, Debug)]
+pub(super) struct Answering<H> {
+    pub handler: H,
+    pub connection: Arc<ConnectionFacts>,
+    pub junction: Arc<Junction>,
+    pub head_fields_max: usize,
+}
+
+/// A request with what goes with it.
+struct Met {
+    facts: RequestFacts,
+    intent: Intent,
+    open: OpenRequest,
+}
+
+impl<H: Handler> Answering<H> {
+    pub async fn answer(self, mut request: Request<Incoming>) -> Result<Response<Counted>, HandlerAbort> {
+        let Met { facts, intent, open } = self.meet(&request)?;
+        if intent != Intent::WebSocket {
+            // The parser would hand the whole connection to whoever holds this once the connection ends.
+            drop(hyper::upgrade::on(&mut request));
+        }
+        let (method, version) = (request.method().clone(), request.version());
+        let handler = self.handler;
+        // The handler is called inside the guarded future, because it may panic before it returns one.
+        let handled = caught(Box::pin(async move { handler.handle(facts, request).await })).await;
+        let answer = match handled {
+            Ok(answer) => answer?,
+            Err(panic) => {
+                error!(panic.message = panic_message(&*panic), "a request handler panicked");
+                internal_error()
+            }
+        };
+        let mut answer = settle(answer, intent, &method);
+        if intent != Intent::Stay {
+            let leaves = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+            self.junction.decide(if leaves { Verdict::BecomeTunnel } else { Verdict::ResumeHttp });
+        }
+        // SM-15: nothing is read after an HTTP/1.0 request, so that the client is told.
+        if version == Version::HTTP_10 {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(answer.map(|body| Counted { body, _open: open }))
+    }
+
+    fn meet(&self, request: &Request<Incoming>) -> Result<Met, HandlerAbort> {
+        let connection = Arc::clone(&self.connection);
+        match self.connection.protocol {
+            Protocol::Http1 => {
+                let head = self.junction.next_head().ok_or(HandlerAbort("a request was parsed that the gatekeeper did not see"))?;
+                let facts = RequestFacts { connection, raw_target: head.raw_target, fault: head.fault, body_fault: head.body_fault };
+                Ok(Met { facts, intent: head.intent, open: head.open })
+            }
+            Protocol::Http2 => {
+                // Each crumb of a cookie is a field of its own here, and counts.
+                let fields = request.headers().len();
+                let fault = (fields > self.head_fields_max).then_some(FramingFault::TooManyFields);
+                let facts = RequestFacts { connection, raw_target: None, fault, body_fault: BodyFault::default() };
+                Ok(Met { facts, intent: Intent::Stay, open: self.junction.open_request() })
+            }
+        }
+    }
+}
+
+/// The parser takes 101, and 2xx to CONNECT, as leave to stop reading HTTP. Only a WebSocket may have it.
+fn settle(answer: Response<Body>, intent: Intent, method: &Method) -> Response<Body> {
+    let opens = answer.status() == StatusCode::SWITCHING_PROTOCOLS || (*method == Method::CONNECT && answer.status().is_success());
+    match intent {
+        Intent::WebSocket => answer,
+        Intent::Stay | Intent::Leave if opens => {
+            error!("an answer would have opened a connection that did not ask for a WebSocket");
+            internal_error()
+        }
+        Intent::Stay | Intent::Leave => answer,
+    }
+}
+
+fn internal_error() -> Response<Body> {
+    let mut answer = Response::new(body::empty());
+    *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+type Panic = Box<dyn Any + Send>;
+
+/// Runs a future; a panic in it is an outcome. What the panic may have left half done is the request's own.
+async fn caught<F: Future>(mut future: Pin<Box<F>>) -> Result<F::Output, Panic> {
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown")
+}
+
+impl hyper::body::Body for Counted {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,175 @@
+//! One connection from its first byte to its last: PROXY header, TLS, HTTP.
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::request::client::ClientAddress;
+use kernel::request::host::Host;
+use rustls::server::Acceptor;
+use thiserror::Error;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::caps::{AddressPlace, Caps, Place};
+use super::deadline::Timed;
+use super::facts::{ConnectionFacts, Protocol, TlsFacts};
+use super::handler::Handler;
+use super::http;
+use super::proxy_protocol::{self, ProxyHeaderFault, Stated};
+use super::settings::{ProxyHeader, Settings};
+use super::tls::{self, ServerTls};
+
+/// What the connections of one listener share.
+#[derive(Debug)]
+pub(super) struct Shared<H> {
+    pub settings: Settings,
+    pub tls: Arc<ServerTls>,
+    pub caps: Caps,
+    pub handshakes: Arc<Semaphore>,
+    pub local: SocketAddr,
+    pub handler: H,
+    pub shutdown: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+/// Why a connection ended before its time.
+#[derive(Debug, Error)]
+pub(super) enum ConnectionFault {
+    #[error("a PROXY header is required, and the peer is not a trusted proxy")]
+    NotAProxy,
+    #[error(transparent)]
+    ProxyHeader(#[from] ProxyHeaderFault),
+    #[error("the PROXY header did not come within {0:?}")]
+    ProxyHeaderTimedOut(Duration),
+    #[error("the address has its share of connections")]
+    AddressFull,
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(io::Error),
+    #[error("the TLS handshake was not complete within {0:?}")]
+    HandshakeTimedOut(Duration),
+    #[error("no certificate has the server name")]
+    UnknownServerName,
+    #[error("the listener shuts down")]
+    ShuttingDown,
+    #[error("HTTP ended: {}", chain(.0))]
+    Http(#[from] hyper::Error),
+}
+
+/// Places that a connection holds while its socket is open, upgraded or not.
+pub(super) type Places = (Place, Option<AddressPlace>);
+
+/// The stream that HTTP is spoken on.
+pub(super) type Stream = Timed<TlsStream<TcpStream>, Places>;
+
+pub(super) async fn run<H: Handler>(
+    shared: Arc<Shared<H>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+) -> Result<(), ConnectionFault> {
+    let opening = open(&shared, stream, peer, place);
+    let (facts, stream) = tokio::select! {
+        opened = opening => opened?,
+        // Nobody was promised an answer yet.
+        () = shared.shutdown.cancelled() => return Err(ConnectionFault::ShuttingDown),
+    };
+    let facts = Arc::new(facts);
+    match facts.protocol {
+        Protocol::Http1 => http::serve_http1(&shared, facts, stream).await?,
+        Protocol::Http2 => http::serve_http2(&shared, facts, stream).await?,
+    }
+    Ok(())
+}
+
+async fn open<H>(
+    shared: &Shared<H>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+) -> Result<(ConnectionFacts, Stream), ConnectionFault> {
+    let (client, address_place) = meet_client(shared, &mut stream, peer).await?;
+    let deadline = shared.settings.deadlines.handshake;
+    let (server_name, stream) =
+        timeout(deadline, shake_hands(shared, stream)).await.map_err(|_| ConnectionFault::HandshakeTimedOut(deadline))??;
+    let (_, session) = stream.get_ref();
+    let tls = TlsFacts {
+        server_name,
+        version: session.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown"),
+        cipher: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown"),
+    };
+    // A client that offered no protocol speaks HTTP/1.1; one that offered others only was refused in the handshake.
+    let protocol = if session.alpn_protocol() == Some(tls::HTTP2) { Protocol::Http2 } else { Protocol::Http1 };
+    let facts = ConnectionFacts {
+        listener: Arc::clone(&shared.settings.name),
+        peer: ClientAddress::new(client.ip()),
+        peer_port: client.port(),
+        local_port: shared.local.port(),
+        tls,
+        protocol,
+    };
+    Ok((facts, Timed::new(stream, shared.settings.deadlines.write, (place, address_place))))
+}
+
+/// Finds out who the client is, and whether its address may have one more connection. A trusted proxy has no share of
+/// its own: its clients do.
+async fn meet_client<H>(
+    shared: &Shared<H>,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+) -> Result<(SocketAddr, Option<AddressPlace>), ConnectionFault> {
+    let client = match &shared.settings.proxy_header {
+        ProxyHeader::Refuse => peer,
+        ProxyHeader::Require(trusted) => {
+            if !trusted.contains(ClientAddress::new(peer.ip())) {
+                return Err(ConnectionFault::NotAProxy);
+            }
+            let deadline = shared.settings.deadlines.proxy_header;
+            let header = timeout(deadline, proxy_protocol::read(stream)).await;
+            match header.map_err(|_| ConnectionFault::ProxyHeaderTimedOut(deadline))?? {
+                Stated::Client(client) => client,
+                Stated::Proxy => return Ok((peer, None)),
+            }
+        }
+    };
+    let key = ClientAddress::new(client.ip()).key();
+    let place = shared.caps.take_for(key).ok_or(ConnectionFault::AddressFull)?;
+    Ok((client, Some(place)))
+}
+
+/// The client's part is read first; keys are computed only for a hello that can be answered, and for so many at a time.
+/// The caller sets the deadline.
+async fn shake_hands<H>(shared: &Shared<H>, stream: TcpStream) -> Result<(Host, TlsStream<TcpStream>), ConnectionFault> {
+    let mut start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(ConnectionFault::Handshake)?;
+    let name = start.client_hello().server_name().and_then(|name| Host::parse(name).ok());
+    let chosen = name.and_then(|name| shared.tls.config_for(name.as_str()).map(|config| (name, config)));
+    let Some((name, config)) = chosen else {
+        // The client need not hear it; it is told as a courtesy.
+        let _ = start.io.write_all(tls::UNRECOGNIZED_NAME).await;
+        let _ = start.io.shutdown().await;
+        return Err(ConnectionFault::UnknownServerName);
+    };
+    let _permit = shared.handshakes.acquire().await.map_err(|_| ConnectionFault::ShuttingDown)?;
+    let stream = start.into_stream(config).await.map_err(ConnectionFault::Handshake)?;
+    Ok((name, stream))
+}
+
+/// An error with its causes, which hyper's own text leaves out.
+fn chain(error: &hyper::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}

@@ -1,0 +1,164 @@
+//! HTTP/1.1 and HTTP/2 on a connection, with every bound set by hand: the defaults of libraries are for friends.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use kernel::request::framing::HeadBounds;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::answer::Answering;
+use super::connection::{Shared, Stream};
+use super::facts::ConnectionFacts;
+use super::gate::{Gate, Junction};
+use super::handler::Handler;
+use super::settings::Deadlines;
+
+pub(super) async fn serve_http1<H: Handler>(shared: &Shared<H>, facts: Arc<ConnectionFacts>, stream: Stream) -> Result<(), hyper::Error> {
+    let bounds = shared.settings.bounds;
+    let head = HeadBounds { bytes: bounds.head_bytes, fields: bounds.head_fields, ..HeadBounds::default() };
+    let answering = answering(shared, facts);
+    let gate = Gate::new(stream, head, shared.settings.deadlines, Arc::clone(&answering.junction), shared.tasks.clone());
+    let service = service_fn(move |request| answering.clone().answer(request));
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            // The gate ends heads that take too long; this ends connections that are idle.
+            .header_read_timeout(shared.settings.deadlines.idle)
+            .keep_alive(true)
+            .half_close(false)
+            // A head that passed the gate must fit, or it would be answered unrecorded.
+            .max_buf_size(bounds.head_bytes.max(HTTP1_BUFFER_MIN) * 2)
+            .max_headers(bounds.head_fields + 1)
+            .serve_connection(TokioIo::new(gate), service)
+            .with_upgrades()
+    );
+    let mut drain = pin!(None);
+    loop {
+        tokio::select! {
+            // The connection ended by itself.
+            ended = connection.as_mut() => return ended,
+            // The open request is answered with `Connection: close`; an idle connection ends at once.
+            () = shared.shutdown.cancelled(), if drain.is_none() => {
+                drain.set(Some(sleep(shared.settings.deadlines.drain)));
+                connection.as_mut().graceful_shutdown();
+            }
+            // What was not done by now is given up.
+            () = until(drain.as_mut().as_pin_mut()) => return Ok(()),
+        }
+    }
+}
+
+pub(super) async fn serve_http2<H: Handler>(shared: &Shared<H>, facts: Arc<ConnectionFacts>, stream: Stream) -> Result<(), hyper::Error> {
+    let bounds = shared.settings.bounds;
+    let answering = answering(shared, facts);
+    let junction = Arc::clone(&answering.junction);
+    let service = service_fn(move |request| answering.clone().answer(request));
+    let mut connection = pin!(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(bounds.streams)
+            // Decoded, with 32 bytes a field on top (RFC 9113 §6.5.2).
+            .max_header_list_size(u32::try_from(bounds.head_bytes).unwrap_or(u32::MAX))
+            .header_table_size(HPACK_TABLE_BYTES)
+            // Rapid reset and its kin: streams that end before they are served are counted (CVE-2023-44487, CVE-2025-8671).
+            .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
+            .max_local_error_reset_streams(LOCAL_ERROR_STREAMS_MAX)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let mut drain = pin!(None);
+    let mut idle = Idle::new(junction, shared.settings.deadlines);
+    loop {
+        tokio::select! {
+            // The connection ended by itself.
+            ended = connection.as_mut() => return ended,
+            // GOAWAY; open streams are answered.
+            () = shared.shutdown.cancelled(), if drain.is_none() => {
+                drain.set(Some(sleep(shared.settings.deadlines.drain)));
+                connection.as_mut().graceful_shutdown();
+            }
+            // Nothing was asked for long.
+            () = idle.passed(), if drain.is_none() => {
+                drain.set(Some(sleep(shared.settings.deadlines.drain)));
+                connection.as_mut().graceful_shutdown();
+            }
+            // What was not done by now is given up.
+            () = until(drain.as_mut().as_pin_mut()) => return Ok(()),
+        }
+    }
+}
+
+fn answering<H: Handler>(shared: &Shared<H>, connection: Arc<ConnectionFacts>) -> Answering<H> {
+    Answering {
+        handler: shared.handler.clone(),
+        connection,
+        junction: Arc::new(Junction::default()),
+        head_fields_max: shared.settings.bounds.head_fields,
+    }
+}
+
+/// The end of a timer that may not run.
+async fn until<F: Future<Output = ()>>(timer: Option<Pin<&mut F>>) {
+    match timer {
+        Some(timer) => timer.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Watches for a connection without open requests. Looks now and then, because what matters is that it ends some time.
+struct Idle {
+    junction: Arc<Junction>,
+    deadlines: Deadlines,
+    since: Option<Instant>,
+    ticks: tokio::time::Interval,
+}
+
+impl Idle {
+    fn new(junction: Arc<Junction>, deadlines: Deadlines) -> Self {
+        let shortest = deadlines.head.min(deadlines.idle);
+        let mut ticks = interval((shortest / 4).max(Duration::from_millis(10)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { junction, deadlines, since: None, ticks }
+    }
+
+    async fn passed(&mut self) {
+        loop {
+            let now = self.ticks.tick().await;
+            if !self.junction.is_idle() {
+                self.since = None;
+                continue;
+            }
+            let since = *self.since.get_or_insert(now);
+            // Whoever shook hands and asks for nothing is not waited for as long as somebody between two pages.
+            let span = if self.junction.was_used() { self.deadlines.idle } else { self.deadlines.head };
+            if now.duration_since(since) >= span {
+                return;
+            }
+        }
+    }
+}
+
+/// What the parser insists on.
+const HTTP1_BUFFER_MIN: usize = 8 * 1024;
+
+const HPACK_TABLE_BYTES: u32 = 4 * 1024;
+const RESET_STREAMS_MAX: usize = 20;
+const LOCAL_ERROR_STREAMS_MAX: usize = 128;
+
+/// Bytes that a client may send ahead of what is read, and that an answer may be ahead of what is taken.
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Finds a peer that vanished within forty seconds.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
