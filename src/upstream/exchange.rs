@@ -147,9 +147,10 @@ impl Upstreams {
                 Ok(Err(fault)) => return Err(Fault::of(fault)),
                 Err(_) => {}
             }
-            // The time for an answer begins when the request has been sent. Until then each piece of it has its own.
+            // The time for an answer begins when the request has been sent. Until then each piece of it has its own, and a
+            // client that sends no more is found out first, by the body itself: what is left is an upstream that does not read.
             let patience = match progress.sending() {
-                Sending::Underway => self.limits.body_idle_timeout.max(self.limits.first_byte_timeout),
+                Sending::Underway => self.limits.body_idle_timeout + self.limits.first_byte_timeout,
                 Sending::Finished | Sending::ClientFailed => self.limits.first_byte_timeout,
             };
             deadline = progress.last_moved().max(begun) + patience;

@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod addresses;
+mod assertions;
+mod bodies;
 mod framing;
+mod headers;
 mod pooling;
+mod tls;
+mod websockets;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -17,9 +23,9 @@ use kernel::Refusal;
 use kernel::event::ExchangeOutcome;
 use kernel::identity::assurance::{Assurance, FactorKind, FactorProof, Requirement, Strength};
 use kernel::identity::{Email, Group, Identity, Subject};
+use kernel::policy::decide::Person;
 use kernel::policy::permit::{Admitted, Recorded};
 use kernel::policy::rule::{Audience, Methods, Networks, Rule, RuleId};
-use kernel::policy::decide::Person;
 use kernel::policy::{Decision, Presented, decide};
 use kernel::request::client::{ClientAddress, TrustedProxies};
 use kernel::request::host::Authority;
@@ -43,7 +49,6 @@ const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 pub struct Bench {
     pub upstreams: Arc<Upstreams>,
     pub route: Arc<Route>,
-    pub key: AssertionKey,
     pub identity: Arc<Identity>,
     pub cut: CancellationToken,
     ends: Arc<Mutex<Vec<ExchangeEnd>>>,
@@ -58,7 +63,7 @@ impl Bench {
         let key = AssertionKey::from_pkcs8(&AssertionKey::generate().unwrap()).unwrap();
         let mut settings = Settings {
             gateway: "https://gate.test".to_owned(),
-            assertion_key: key.clone(),
+            assertion_key: key,
             extra_roots: vec![],
             own_listeners: vec![],
             limits: Limits::default(),
@@ -79,7 +84,6 @@ impl Bench {
         Self {
             upstreams: Upstreams::new(settings, TaskTracker::new(), CancellationToken::new()),
             route: Arc::new(route),
-            key,
             identity: identity("ana", &["dev", "sre"]),
             cut: CancellationToken::new(),
             ends: Arc::default(),
