@@ -5,6 +5,8 @@ pub mod framing;
 pub mod headers;
 pub mod host;
 pub mod path;
+#[cfg(test)]
+mod tests_headers;
 
 use std::fmt;
 

@@ -1,0 +1,137 @@
+//! The head of the request that an upstream receives: the judged request, the client's other fields, and what the gateway
+//! states.
+//!
+//! Everything the gateway states is set last, after every client field that reads the same was removed, so that there is one
+//! of each and it is ours (HD-01..HD-07). Text that a field cannot hold is percent-encoded as UTF-8: control characters,
+//! characters outside ASCII, `%` itself, spaces at either end, and in a list of groups the comma. A value that would be longer
+//! than [`STATED_BYTES_MAX`] is left out: a missing statement grants nothing.
+
+use std::net::IpAddr;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::{Method, Request, Version};
+use http_body::Body as _;
+use kernel::Failure;
+use kernel::policy::permit::{Permit, Person};
+use kernel::request::client::ClientAddress;
+use kernel::request::{CanonicalRequest, Upgrade, headers};
+use kernel::time::Timestamp;
+
+use super::assertion::AssertionKey;
+use super::outgoing::OutgoingBody;
+
+/// What the head is made of, besides the permit.
+pub struct Stated<'a> {
+    pub gateway: &'a str,
+    pub key: &'a AssertionKey,
+    pub now: Timestamp,
+    /// The client's fields as they came.
+    pub client: &'a HeaderMap,
+}
+
+/// The request as it is sent.
+pub fn request(permit: &Permit, stated: &Stated<'_>, body: OutgoingBody) -> Result<Request<OutgoingBody>, Failure> {
+    let judged = permit.request();
+    let mut fields = headers::forwardable(stated.client);
+    frame(&mut fields, &judged.method, &body);
+    set(&mut fields, HOST, &judged.authority.to_string());
+    state_origin(&mut fields, judged);
+    set(&mut fields, headers::REQUEST_ID, &judged.id.to_string());
+    if let Some(person) = permit.person() {
+        state_person(&mut fields, person);
+        set(&mut fields, headers::ASSERTION, &stated.key.assertion(stated.gateway, permit, person, stated.now)?);
+    }
+    if judged.upgrade == Upgrade::WebSocket {
+        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    let uri = http::Uri::try_from(judged.target()).map_err(|_| Failure::Bug("a canonical target is not a URI"))?;
+    let mut request = Request::new(body);
+    *request.method_mut() = judged.method.clone();
+    *request.uri_mut() = uri;
+    *request.headers_mut() = fields;
+    Ok(request)
+}
+
+/// One framing, chosen here: the client's `Content-Length` is not copied but derived from the body that is sent.
+fn frame(fields: &mut HeaderMap, method: &Method, body: &OutgoingBody) {
+    let announced = fields.remove(CONTENT_LENGTH).is_some();
+    fields.remove(TRANSFER_ENCODING);
+    if body.is_end_stream() {
+        // RFC 9110 §8.6: a method that gives content a meaning says that there is none.
+        if announced || matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
+            fields.insert(CONTENT_LENGTH, HeaderValue::from(0));
+        }
+    } else if let Some(length) = body.size_hint().exact() {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    } else {
+        // Said outright, because for a GET the client library would otherwise send no body at all.
+        fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// From where and for what the request came. One hop is named: the client, as the gateway judged it.
+fn state_origin(fields: &mut HeaderMap, judged: &CanonicalRequest) {
+    let client = judged.client.map_or_else(|| judged.peer.ip(), ClientAddress::ip);
+    let authority = judged.authority.to_string();
+    set(fields, headers::X_FORWARDED_FOR, &client.to_string());
+    set(fields, headers::X_FORWARDED_PROTO, "https");
+    set(fields, headers::X_FORWARDED_HOST, &authority);
+    let node = match client {
+        IpAddr::V4(v4) => v4.to_string(),
+        // RFC 7239 §6: an IPv6 address is bracketed, and therefore quoted.
+        IpAddr::V6(v6) => format!("\"[{v6}]\""),
+    };
+    set(fields, headers::FORWARDED, &format!("for={node};host=\"{authority}\";proto=https"));
+    let version = match judged.version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    };
+    if let Ok(via) = HeaderValue::from_str(&format!("{version} portcullis")) {
+        fields.append(VIA, via);
+    }
+}
+
+/// Who asks.
+fn state_person(fields: &mut HeaderMap, person: &Person) {
+    let identity = &person.identity;
+    set(fields, headers::SUBJECT, &encode(&identity.subject.to_string(), &[]));
+    if let Some(email) = &identity.email {
+        set(fields, headers::EMAIL, &encode(email.as_str(), &[]));
+    }
+    if !identity.groups.is_empty() {
+        let groups: Vec<_> = identity.groups.iter().map(|group| encode(group.as_str(), b",")).collect();
+        set(fields, headers::GROUPS, &groups.join(","));
+    }
+}
+
+/// Sets a field that no client field stands beside. Text that is no field value is left out, together with what stood there.
+fn set(fields: &mut HeaderMap, name: HeaderName, text: &str) {
+    fields.remove(&name);
+    if text.len() <= STATED_BYTES_MAX
+        && let Ok(value) = HeaderValue::from_str(text)
+    {
+        fields.insert(name, value);
+    }
+}
+
+/// Writes `text` so that a field can hold it and only one text reads so.
+fn encode(text: &str, reserved: &[u8]) -> String {
+    let inner = text.trim_matches(' ');
+    let start = text.len() - text.trim_start_matches(' ').len();
+    let kept = start..start + inner.len();
+    let mut encoded = String::with_capacity(text.len());
+    for (at, byte) in text.bytes().enumerate() {
+        let plain = byte.is_ascii_graphic() && byte != b'%' && !reserved.contains(&byte);
+        if plain || (byte == b' ' && kept.contains(&at)) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// Longest value stated, in bytes: what common servers take in one field.
+const STATED_BYTES_MAX: usize = 8_000;

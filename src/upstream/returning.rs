@@ -1,0 +1,171 @@
+//! The answer's body on its way to the client, and the report of the exchange's end.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use kernel::event::ExchangeOutcome;
+use kernel::policy::permit::{Permit, Recorded};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::ExchangeEnd;
+use super::outgoing::{Progress, Sending, Wait};
+use super::pool::Lease;
+use crate::web::body::BodyError;
+
+/// Reports the end of one exchange when it is dropped, so that a client that hangs up is reported as well.
+pub struct Ending {
+    on_end: Option<Box<dyn FnOnce(ExchangeEnd) + Send>>,
+    recorded: Recorded,
+    pub progress: Arc<Progress>,
+    pub status: Option<u16>,
+    /// What is reported unless something else comes to be known: whoever drops a body unread has left.
+    pub outcome: ExchangeOutcome,
+    /// On top of the request's body, which `progress` counts.
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub upstream: Option<String>,
+}
+
+/// An answer's body. Trailers end here. A cut ends it with an error, so that nobody takes what came for the whole.
+pub struct ReturningBody {
+    inner: Incoming,
+    /// None once the connection went back, or was closed.
+    lease: Option<Lease>,
+    ending: Ending,
+    wait: Wait,
+    cut: CancellationToken,
+    cut_wait: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Over,
+}
+
+impl Ending {
+    pub fn new(recorded: Recorded, progress: Arc<Progress>, on_end: Box<dyn FnOnce(ExchangeEnd) + Send>) -> Self {
+        Self {
+            on_end: Some(on_end),
+            recorded,
+            progress,
+            status: None,
+            outcome: ExchangeOutcome::ClientLeft,
+            bytes_in: 0,
+            bytes_out: 0,
+            upstream: None,
+        }
+    }
+
+    pub const fn permit(&self) -> &Permit {
+        self.recorded.permit()
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let Some(on_end) = self.on_end.take() else {
+            return;
+        };
+        on_end(ExchangeEnd {
+            status: self.status,
+            bytes_in: self.progress.bytes().saturating_add(self.bytes_in),
+            bytes_out: self.bytes_out,
+            outcome: self.outcome,
+            duration: self.progress.started.elapsed(),
+            upstream: self.upstream.take(),
+        });
+    }
+}
+
+impl ReturningBody {
+    pub fn new(inner: Incoming, lease: Lease, ending: Ending, wait: Wait, cut: CancellationToken) -> Self {
+        let mut body = Self { inner, lease: Some(lease), ending, wait, cut, cut_wait: None, stage: Stage::Open };
+        if body.inner.is_end_stream() {
+            body.finish();
+        }
+        body
+    }
+
+    /// The answer has come whole. The connection goes back if the request went out whole.
+    fn finish(&mut self) {
+        self.stage = Stage::Over;
+        self.ending.outcome = ExchangeOutcome::Complete;
+        if let Some(lease) = self.lease.take()
+            && self.ending.progress.sending() == Sending::Finished
+        {
+            lease.give_back();
+        }
+    }
+
+    fn fail(&mut self, outcome: ExchangeOutcome, fault: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.stage = Stage::Over;
+        self.ending.outcome = outcome;
+        self.lease = None;
+        Poll::Ready(Some(Err(fault)))
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let cut = &self.cut;
+        self.cut_wait.get_or_insert_with(|| Box::pin(cut.clone().cancelled_owned())).as_mut().poll(cx)
+    }
+}
+
+impl HttpBody for ReturningBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.stage == Stage::Over {
+            return Poll::Ready(None);
+        }
+        if self.cut.is_cancelled() {
+            return self.fail(ExchangeOutcome::Cut, "the exchange was cut".into());
+        }
+        loop {
+            match Pin::new(&mut self.inner).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // What follows the last piece of data is asked for at once, so that the connection's end is seen.
+                    let Ok(data) = frame.into_data() else { continue };
+                    self.wait.stop();
+                    self.ending.bytes_out = self.ending.bytes_out.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
+                    if self.inner.is_end_stream() {
+                        self.finish();
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Poll::Ready(None) => {
+                    self.finish();
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Err(fault))) => {
+                    let outcome = match self.ending.progress.sending() {
+                        Sending::ClientFailed => ExchangeOutcome::ClientLeft,
+                        Sending::Underway | Sending::Finished => ExchangeOutcome::UpstreamFailed,
+                    };
+                    return self.fail(outcome, fault.into());
+                }
+                Poll::Pending if self.poll_cut(cx).is_ready() => {
+                    return self.fail(ExchangeOutcome::Cut, "the exchange was cut".into());
+                }
+                Poll::Pending if self.wait.poll_elapsed(cx).is_ready() => {
+                    return self.fail(ExchangeOutcome::UpstreamFailed, "the upstream sent no more of the body in time".into());
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,218 @@
+//! Bodies: streamed, framed anew, with idle limits and cuts (SM-19).
+
+use super::*;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::Frame;
+use kernel::Failure;
+use kernel::policy::Reason;
+use tokio::sync::mpsc;
+
+use crate::web::body::BodyError;
+
+/// A body whose pieces the test sends.
+struct Piecemeal(mpsc::Receiver<Result<Frame<Bytes>, BodyError>>);
+
+impl http_body::Body for Piecemeal {
+    type Data = Bytes;
+    type Error = BodyError;
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+fn piecemeal() -> (mpsc::Sender<Result<Frame<Bytes>, BodyError>>, Body) {
+    let (pieces, body) = mpsc::channel(1);
+    (pieces, Piecemeal(body).boxed_unsync())
+}
+
+fn piece(text: &'static str) -> Result<Frame<Bytes>, BodyError> {
+    Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+}
+
+/// An upstream that reads until `end` and answers with what it read.
+async fn reading_to(end: &'static str) -> SocketAddr {
+    let serve = move |mut stream: TcpStream, _| async move {
+        let mut read = Vec::new();
+        while !read.ends_with(end.as_bytes()) {
+            let Ok(byte) = stream.read_u8().await else { return };
+            read.push(byte);
+        }
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", read.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        stream.write_all(&read).await.unwrap();
+    };
+    upstream(serve).await.0
+}
+
+async fn sent(method: Method, fields: &[(&'static str, &'static str)], body: Body, end: &'static str) -> String {
+    let bench = Bench::new(&[reading_to(end).await]);
+    let mut asked = request(method, "/x", body);
+    for (name, value) in fields {
+        asked.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    let whole = bench.forward(asked).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8_lossy(&whole).into_owned()
+}
+
+#[tokio::test]
+async fn a_body_is_framed_by_its_own_length_not_by_the_clients_word() {
+    let text = sent(Method::POST, &[("content-length", "999")], body::full("hello"), "hello").await;
+    assert!(text.contains("content-length: 5\r\n") && !text.contains("999") && !text.contains("transfer-encoding"), "{text}");
+    let text = sent(Method::POST, &[("content-length", "5"), ("transfer-encoding", "chunked")], body::empty(), "\r\n\r\n").await;
+    assert!(text.contains("content-length: 0\r\n") && !text.contains("transfer-encoding"), "{text}");
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_is_chunked_for_every_method_and_loses_its_trailers() {
+    for method in [Method::GET, Method::POST, Method::DELETE] {
+        let (pieces, body) = piecemeal();
+        tokio::spawn(async move {
+            pieces.send(piece("hello")).await.unwrap();
+            let mut trailers = http::HeaderMap::new();
+            trailers.insert("x-portcullis-subject", "root".parse().unwrap());
+            let _ = pieces.send(Ok(Frame::trailers(trailers))).await;
+        });
+        let text = sent(method, &[("trailer", "x-portcullis-subject")], body, "0\r\n\r\n").await;
+        assert!(text.contains("transfer-encoding: chunked\r\n") && text.ends_with("\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), "{text}");
+        assert!(!text.contains("root"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_passes_on_and_its_connection_is_not_kept() {
+    let (address, _) = answering(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno").await;
+    let bench = Bench::new(&[address]);
+    let (pieces, body) = piecemeal();
+    pieces.send(piece("begun")).await.unwrap();
+    let response = bench.forward(request(Method::POST, "/x", body)).await.unwrap();
+    assert_eq!(response.status(), 413);
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "no");
+    assert_eq!(bench.idle(), 0);
+    settle().await;
+    assert!(pieces.is_closed(), "the client's body is let go");
+}
+
+#[tokio::test]
+async fn a_body_that_the_client_breaks_off_is_the_clients_fault() {
+    let bench = Bench::new(&[reading_to("never").await]);
+    let (pieces, body) = piecemeal();
+    pieces.send(Err("gone".into())).await.unwrap();
+    let refusal = bench.forward(request(Method::POST, "/x", body)).await.unwrap_err();
+    assert_eq!((refusal.status().as_u16(), refusal.reason()), (400, Reason::MalformedRequest));
+    assert_eq!(bench.end().outcome, ExchangeOutcome::ClientLeft);
+}
+
+#[tokio::test]
+async fn a_client_that_stops_sending_is_not_waited_for() {
+    let bench = Bench::new(&[reading_to("never").await]);
+    let (pieces, body) = piecemeal();
+    pieces.send(piece("begun")).await.unwrap();
+    tokio::time::pause();
+    let refusal = bench.forward(request(Method::POST, "/x", body)).await.unwrap_err();
+    assert_eq!(refusal.status(), 400);
+    assert_eq!(bench.end().bytes_in, 5);
+    assert_eq!(bench.end().outcome, ExchangeOutcome::ClientLeft);
+}
+
+async fn silent() -> SocketAddr {
+    let serve = |mut stream: TcpStream, _| async move {
+        read_head(&mut stream).await;
+        std::future::pending::<()>().await;
+    };
+    upstream(serve).await.0
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_answer_is_not_waited_for() {
+    let bench = Bench::new(&[silent().await]);
+    tokio::time::pause();
+    let refusal = bench.get("/x").await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Failure(Failure::UpstreamTimedOut(_))), "{refusal:?}");
+    assert_eq!(bench.end().outcome, ExchangeOutcome::UpstreamFailed);
+}
+
+#[tokio::test]
+async fn a_long_upload_does_not_use_up_the_time_for_the_answer() {
+    let bench = Bench::new(&[reading_to("0\r\n\r\n").await]);
+    let (pieces, body) = piecemeal();
+    tokio::time::pause();
+    tokio::spawn(async move {
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            pieces.send(piece("more")).await.unwrap();
+        }
+    });
+    let response = bench.forward(request(Method::POST, "/x", body)).await.unwrap();
+    assert_eq!(response.status(), 200);
+}
+
+async fn half_answer() -> SocketAddr {
+    let serve = |mut stream: TcpStream, _| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    upstream(serve).await.0
+}
+
+#[tokio::test]
+async fn an_answer_that_stops_ends_with_an_error() {
+    let bench = Bench::new(&[half_answer().await]);
+    let response = bench.forward(get("/x")).await.unwrap();
+    tokio::time::pause();
+    assert!(response.into_body().collect().await.is_err());
+    let end = bench.end();
+    assert_eq!((end.outcome, end.bytes_out, end.status), (ExchangeOutcome::UpstreamFailed, 4, Some(200)));
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_cuts_a_body() {
+    let bench = Bench::new(&[half_answer().await]);
+    let response = bench.forward(get("/x")).await.unwrap();
+    let reading = tokio::spawn(response.into_body().collect());
+    settle().await;
+    bench.cut.cancel();
+    assert!(reading.await.unwrap().is_err());
+    assert_eq!(bench.end().outcome, ExchangeOutcome::Cut);
+    assert_eq!(bench.idle(), 0);
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_cuts_the_wait_for_an_answer() {
+    let bench = Bench::new(&[silent().await]);
+    let (refusal, ()) = tokio::join!(bench.get("/x"), async {
+        settle().await;
+        bench.cut.cancel();
+    });
+    assert_eq!(refusal.unwrap_err().reason(), Reason::NoSession);
+    assert_eq!(bench.end().outcome, ExchangeOutcome::Cut);
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_while_it_waits_is_reported() {
+    let bench = Bench::new(&[silent().await]);
+    {
+        let mut waiting = std::pin::pin!(bench.get("/x"));
+        assert!(tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err());
+    }
+    assert_eq!((bench.end().outcome, bench.end().status), (ExchangeOutcome::ClientLeft, None));
+}
+
+#[tokio::test]
+async fn a_whole_exchange_is_reported_with_its_bytes() {
+    let (address, _) = upstream(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        let mut sent = [0; 5];
+        stream.read_exact(&mut sent).await.unwrap();
+        stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nyes").await.unwrap();
+    })
+    .await;
+    let bench = Bench::new(&[address]);
+    bench.forward(request(Method::PUT, "/x", body::full("hello"))).await.unwrap().into_body().collect().await.unwrap();
+    let end = bench.end();
+    assert_eq!((end.status, end.bytes_in, end.bytes_out, end.outcome), (Some(201), 5, 3, ExchangeOutcome::Complete));
+    assert_eq!(end.upstream, Some(format!("http://{address}")));
+}

@@ -1,0 +1,142 @@
+//! What an upstream is told, and that nobody but the gateway tells it (HD-01..HD-07).
+
+use super::*;
+
+/// The head that the upstream received for a request with these fields.
+async fn head(bench: &Bench, path: &str, fields: &[(&str, &[u8])]) -> Vec<(String, String)> {
+    let mut asked = get(path);
+    for (name, value) in fields {
+        asked.headers_mut().append(name.parse::<http::HeaderName>().unwrap(), http::HeaderValue::from_bytes(value).unwrap());
+    }
+    let response = bench.forward(asked).await.unwrap();
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let lines = text.lines().filter(|line| !line.is_empty());
+    lines.map(|line| line.split_once(": ").unwrap_or((line, ""))).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn values<'a>(head: &'a [(String, String)], name: &str) -> Vec<&'a str> {
+    head.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+}
+
+async fn bench() -> Bench {
+    Bench::new(&[mirror().await.0])
+}
+
+#[tokio::test]
+async fn the_judged_target_and_host_are_sent() {
+    let head = head(&bench().await, "/d/%7euser?x=%2e%2e&y", &[]).await;
+    assert_eq!(head[0].0, "GET /d/~user?x=%2e%2e&y HTTP/1.1");
+    assert_eq!(values(&head, "host"), ["app.test"]);
+}
+
+#[tokio::test]
+async fn a_person_is_stated_once_whatever_the_client_states() {
+    let spoofed: Vec<(&str, &[u8])> = vec![
+        ("x-portcullis-subject", b"root"),
+        ("x_portcullis_subject", b"root"),
+        ("x.portcullis_subject", b""),
+        ("x-portcullis-groups", b"admin"),
+        ("x-portcullis-groups", b"admin,root"),
+        ("x-portcullis-email", b"\xff\xfe"),
+        ("x-portcullis-assertion", b"a.b.c"),
+        ("x-portcullis-request-id", b"1"),
+        ("x-portcullis-new", b"1"),
+        ("remote-user", b"root"),
+        ("x_forwarded_for", b"127.0.0.1"),
+        ("x-forwarded-for", b"127.0.0.1, ::1"),
+        ("x-forwarded-host", b"evil.test"),
+        ("x-forwarded-proto", b"http"),
+        ("x-forwarded-port", b"80"),
+        ("forwarded", b"for=127.0.0.1;host=evil.test"),
+        ("x-original-url", b"/admin"),
+        ("x-http-method-override", b"DELETE"),
+    ];
+    let head = head(&bench().await, "/x", &spoofed).await;
+    assert_eq!(values(&head, "x-portcullis-subject"), ["https://idp.test#ana"]);
+    assert_eq!(values(&head, "x-portcullis-email"), ["ana@example.com"]);
+    assert_eq!(values(&head, "x-portcullis-groups"), ["dev,sre"]);
+    assert_eq!(values(&head, "x-portcullis-request-id"), ["07070707070707070707070707070707"]);
+    assert_eq!(values(&head, "x-portcullis-assertion").len(), 1);
+    assert_eq!(values(&head, "x-forwarded-for"), ["192.0.2.9"]);
+    assert_eq!(values(&head, "x-forwarded-host"), ["app.test"]);
+    assert_eq!(values(&head, "x-forwarded-proto"), ["https"]);
+    assert_eq!(values(&head, "forwarded"), ["for=192.0.2.9;host=\"app.test\";proto=https"]);
+    assert_eq!(values(&head, "via"), ["1.1 portcullis"]);
+    let all = format!("{head:?}");
+    assert!(!["root", "evil", "127.0.0.1", "DELETE", "/admin", "a.b.c"].iter().any(|word| all.contains(word)), "{all}");
+}
+
+#[tokio::test]
+async fn on_a_public_path_nobody_is_stated() {
+    let spoofed: Vec<(&str, &[u8])> =
+        vec![("x-portcullis-subject", b"root"), ("X-Portcullis-Assertion", b"a.b.c"), ("x-portcullis-groups", b"a")];
+    let head = head(&bench().await, "/public/x", &spoofed).await;
+    for name in ["x-portcullis-subject", "x-portcullis-email", "x-portcullis-groups", "x-portcullis-assertion"] {
+        assert!(values(&head, name).is_empty(), "{name}");
+    }
+    assert_eq!(values(&head, "x-portcullis-request-id").len(), 1);
+}
+
+#[tokio::test]
+async fn a_person_without_groups_or_email_has_none() {
+    let mut bench = bench().await;
+    let mut nobody = (*identity("ana", &[])).clone();
+    nobody.email = None;
+    bench.identity = Arc::new(nobody);
+    let head = head(&bench, "/x", &[("x-portcullis-groups", b"admin"), ("x-portcullis-email", b"root@example.com")]).await;
+    assert!(values(&head, "x-portcullis-groups").is_empty());
+    assert!(values(&head, "x-portcullis-email").is_empty());
+}
+
+#[tokio::test]
+async fn names_that_a_field_cannot_hold_are_encoded_so_that_each_reads_one_way() {
+    let mut bench = bench().await;
+    bench.identity = identity("a\r\nx: y", &["a,b", " c ", "d e", "gr\u{f6}\u{df}e", "50%", ""]);
+    let head = head(&bench, "/x", &[]).await;
+    assert_eq!(values(&head, "x-portcullis-subject"), ["https://idp.test#a%0D%0Ax: y"]);
+    assert_eq!(values(&head, "x-portcullis-groups"), ["a%2Cb,%20c%20,d e,gr%C3%B6%C3%9Fe,50%25,"]);
+    assert!(values(&head, "x").is_empty());
+}
+
+#[tokio::test]
+async fn a_statement_that_is_too_long_is_left_out() {
+    let mut bench = bench().await;
+    bench.identity = identity("ana", &vec!["a-group-with-a-long-name"; 2_000]);
+    let head = head(&bench, "/x", &[("x-portcullis-groups", b"admin")]).await;
+    assert!(values(&head, "x-portcullis-groups").is_empty());
+    assert!(values(&head, "x-portcullis-assertion").is_empty());
+    assert_eq!(values(&head, "x-portcullis-subject").len(), 1);
+}
+
+#[tokio::test]
+async fn the_gateways_cookie_and_hop_by_hop_fields_end_here() {
+    let fields: Vec<(&str, &[u8])> = vec![
+        ("cookie", b"a=1; __Host-portcullis=secret; b=2"),
+        ("cookie", b"__Host-portcullis=secret"),
+        ("connection", b"close, upgrade, te"),
+        ("te", b"trailers"),
+        ("upgrade", b"h2c"),
+        ("http2-settings", b"AAMAAABkAARAAAAAAAIAAAAA"),
+        ("proxy-authorization", b"Basic x"),
+        ("accept", b"text/html"),
+    ];
+    let head = head(&bench().await, "/x", &fields).await;
+    assert_eq!(values(&head, "cookie"), ["a=1; b=2"]);
+    assert_eq!(values(&head, "accept"), ["text/html"]);
+    for name in ["connection", "te", "upgrade", "http2-settings", "proxy-authorization", "transfer-encoding", "content-length"] {
+        assert!(values(&head, name).is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_states_nothing_in_the_gateways_name() {
+    let (address, _) = answering(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: __Host-portcullis=x; Path=/\r\nSet-Cookie: a=1\r\nX-Portcullis-Subject: root\r\n\
+          X_Portcullis_Any: 1\r\nKeep-Alive: timeout=5\r\nConnection: keep-alive\r\n\r\n",
+    )
+    .await;
+    let response = Bench::new(&[address]).forward(get("/x")).await.unwrap();
+    let names: Vec<_> = response.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    assert_eq!(names, [("content-length", "0"), ("set-cookie", "a=1")]);
+}
