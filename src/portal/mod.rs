@@ -1,1 +1,3 @@
 //! Pages of the gateway for people.
+
+pub mod pages;
