@@ -1,6 +1,7 @@
 //! An OpenID provider that says whatever a test wants: canned answers on loopback, and keys of its own.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -14,9 +15,11 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
-use std::convert::Infallible;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// A canned answer.
 #[derive(Clone)]
@@ -178,6 +181,25 @@ impl Op {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
+        Self::serve(listener, issuer, None)
+    }
+
+    /// A good provider behind TLS, and the certificate that vouches for it.
+    pub async fn start_tls() -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        (Self::serve(listener, issuer, Some(TlsAcceptor::from(Arc::new(config)))), cert.pem())
+    }
+
+    fn serve(listener: TcpListener, issuer: String, tls: Option<TlsAcceptor>) -> Self {
         let op = Self { issuer, answers: Arc::default(), seen: Arc::default() };
         op.answer(DISCOVERY, Canned::json(&op.metadata()));
         op.answer(JWKS, Canned::json(&json!({ "keys": all_keys() })));
@@ -187,7 +209,17 @@ impl Op {
             while let Ok((stream, _)) = listener.accept().await {
                 let (answers, seen) = (Arc::clone(&answers), Arc::clone(&seen));
                 let service = service_fn(move |request| respond(request, Arc::clone(&answers), Arc::clone(&seen)));
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                let tls = tls.clone();
+                tokio::spawn(async move {
+                    let server = hyper::server::conn::http1::Builder::new();
+                    match tls {
+                        None => server.serve_connection(TokioIo::new(stream), service).await.ok(),
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => server.serve_connection(TokioIo::new(stream), service).await.ok(),
+                            Err(_) => None,
+                        },
+                    }
+                });
             }
         });
         op

@@ -351,6 +351,23 @@ async fn nobody_listening_is_our_failure_and_says_so() {
 }
 
 #[tokio::test]
+async fn an_idp_behind_tls_is_believed_only_with_a_certificate_that_is_vouched_for() {
+    let (op, ca) = Op::start_tls().await;
+    let stranger = Idp::new(settings(&op.issuer), clock()).unwrap();
+    let refused = fault_of(&stranger).await;
+    assert!(matches!(&refused, Some(Fault::Discovery(CallFault::Unreachable(text))) if text.contains("certificate")), "{refused:?}");
+    assert_eq!(op.count(DISCOVERY), 0);
+    let mut settings = settings(&op.issuer);
+    settings.ca = Some(ca.into_bytes());
+    let idp = Idp::new(settings, clock()).unwrap();
+    assert_eq!(sign_in(&idp, &op, |_| {}).await.err(), None);
+    // Below TLS, plain http is nowhere to go, on loopback or elsewhere.
+    op.state("jwks_uri", json!(op.issuer.replace("https", "http")));
+    let idp = Idp::new(idp.settings.clone(), clock()).unwrap();
+    assert_eq!(fault_of(&idp).await, Some(Fault::Endpoint("jwks_uri")));
+}
+
+#[tokio::test]
 async fn reachability_is_at_most_a_minute_old() {
     let (op, clock) = (Op::start().await, clock());
     let idp = Idp::new(settings(&op.issuer), clock.clone()).unwrap();
