@@ -10,7 +10,6 @@ use kernel::Failure;
 use kernel::session::token::Purpose;
 use kernel::session::{Token, TokenHash};
 use kernel::time::Timestamp;
-use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
 use super::discovery::Metadata;
@@ -115,9 +114,8 @@ impl Idp {
     async fn push(&self, metadata: &Metadata, parameters: &[(&'static str, String)]) -> Result<String, Failure> {
         let failed = |fault: CallFault| Failure::Idp(format!("pushed authorization request: {fault}"));
         let endpoint = metadata.push.as_ref().ok_or(Failure::Bug("no endpoint to push to"))?;
-        let mut form = Serializer::new(String::new());
-        form.extend_pairs(parameters);
-        let reply = self.post_as_client(metadata, endpoint, form).await.map_err(failed)?;
+        let pairs: Vec<_> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let reply = self.post_as_client(metadata, endpoint, pairs).await.map_err(failed)?;
         if !reply.status.is_success() {
             return Err(failed(CallFault::Status(reply.status)));
         }

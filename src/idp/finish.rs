@@ -87,11 +87,12 @@ impl Idp {
 
     /// Exchanges the code for tokens (RFC 6749 §4.1.3, RFC 7636 §4.5).
     async fn exchange(&self, metadata: &Metadata, code: &str, pending: &Pending) -> Result<Tokens, FinishFault> {
-        let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "authorization_code")
-            .append_pair("code", code)
-            .append_pair("redirect_uri", &self.settings.redirect_uri)
-            .append_pair("code_verifier", &pending.pkce_verifier);
+        let form = vec![
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", &self.settings.redirect_uri),
+            ("code_verifier", &pending.pkce_verifier),
+        ];
         let reply = self.post_as_client(metadata, &metadata.token, form).await.map_err(token_endpoint)?;
         if reply.status.is_client_error()
             && let Some(error) = reply.any_object().ok().and_then(|object| json::text(&object, "error").map(harmless))
@@ -106,7 +107,7 @@ impl Idp {
         &self,
         metadata: &Metadata,
         endpoint: &Url,
-        mut form: Serializer<'_, String>,
+        mut form: Vec<(&str, &str)>,
     ) -> Result<Reply, CallFault> {
         let IdpSettings { client_id, client_secret, .. } = &self.settings;
         match metadata.client_authentication {
@@ -114,11 +115,11 @@ impl Idp {
                 let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
                 let credentials = Zeroizing::new(format!("{}:{}", encoded(client_id), encoded(client_secret)));
                 let header = Zeroizing::new(format!("Basic {}", STANDARD.encode(credentials.as_bytes())));
-                self.http.post_form(endpoint, form.finish(), Some(&header)).await
+                self.http.post_form(endpoint, encode(&form), Some(&header)).await
             }
             ClientAuthentication::Post => {
-                form.append_pair("client_id", client_id).append_pair("client_secret", client_secret);
-                self.http.post_form(endpoint, form.finish(), None).await
+                form.extend([("client_id", client_id.as_str()), ("client_secret", client_secret.as_str())]);
+                self.http.post_form(endpoint, encode(&form), None).await
             }
         }
     }
@@ -151,6 +152,10 @@ impl Idp {
         let object = reply.object().map_err(failed)?;
         if json::text(&object, "sub") == Some(sub) { Ok(object) } else { Err(AnswerFault::UserinfoSubject.into()) }
     }
+}
+
+fn encode(form: &[(&str, &str)]) -> String {
+    Serializer::new(String::new()).extend_pairs(form).finish()
 }
 
 fn token_endpoint(fault: CallFault) -> FinishFault {

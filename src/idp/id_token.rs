@@ -110,10 +110,11 @@ pub fn time(claims: &Object, name: &'static str) -> Result<Timestamp, TokenFault
     span.map(|span| Timestamp::EPOCH.plus(span)).ok_or(TokenFault::Claim(name))
 }
 
-/// The subject: 1 to 255 characters of printable ASCII (OpenID Connect Core §2).
+/// The subject: 1 to 255 characters of printable ASCII (OpenID Connect Core §2), without space around it: an upstream reads it
+/// from a header, where such space is lost.
 pub fn sub(claims: &Object) -> Result<String, TokenFault> {
     let sub = text(claims, "sub").ok_or(TokenFault::Claim("sub"))?;
-    let plain = (1..=255).contains(&sub.len()) && sub.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
+    let plain = (1..=255).contains(&sub.len()) && sub.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) && sub.trim() == sub;
     if plain { Ok(sub.to_owned()) } else { Err(TokenFault::Subject) }
 }
 

@@ -35,7 +35,7 @@ pub struct Unverified<'t> {
     pub kind: Option<String>,
     kid: Option<String>,
     signed: &'t str,
-    payload: &'t str,
+    payload: Vec<u8>,
     signature: Vec<u8>,
 }
 
@@ -127,7 +127,7 @@ impl<'t> Unverified<'t> {
         };
         // `header.payload`: what stands before the last dot.
         let signed = token.rsplit_once('.').map(|(signed, _)| signed).ok_or(TokenFault::NotCompact)?;
-        Ok(Self { algorithm, kind, kid, signed, payload, signature: decode(signature)? })
+        Ok(Self { algorithm, kind, kid, signed, payload: decode(payload)?, signature: decode(signature)? })
     }
 }
 
@@ -154,7 +154,7 @@ impl KeySet {
         if !key.verifies(token) {
             return Err(TokenFault::Signature);
         }
-        json::object(&decode(token.payload)?).map(Claims).ok_or(TokenFault::NotJson("payload"))
+        json::object(&token.payload).map(Claims).ok_or(TokenFault::NotJson("payload"))
     }
 
     fn find(&self, token: &Unverified<'_>) -> Result<&Key, TokenFault> {

@@ -1,7 +1,8 @@
 //! Metadata and keys of one IdP: fetched when first needed, kept for a while, fetched by one caller at a time.
 //!
 //! A failure is remembered for a moment, so that an IdP that is down is asked a little and recovers by itself. Keys are
-//! fetched again for a token that names an unknown one, but at most once in [`REFETCH_EVERY`], whatever becomes of the fetch.
+//! fetched again for a token that the known ones do not verify, but at most once in [`REFETCH_EVERY`], whatever becomes of the
+//! fetch.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -69,16 +70,17 @@ impl Source {
         Ok(provider)
     }
 
-    /// Checks a token's signature; with keys fetched again if it names one that `provider` did not have.
+    /// Checks a token's signature; with keys fetched again if those of `provider` do not verify it. A wrong signature counts like
+    /// an unknown key, because an IdP that names no keys, or reuses a name, changes them unseen.
     pub async fn verify(&self, provider: &Arc<Provider>, token: &Unverified<'_>) -> Result<Claims, TokenFault> {
         match provider.keys.verify(token) {
-            Err(TokenFault::UnknownKey) => self.newer_than(provider).await?.keys.verify(token),
+            Err(fault @ (TokenFault::UnknownKey | TokenFault::Signature)) => self.newer_than(provider, fault).await?.keys.verify(token),
             judged => judged,
         }
     }
 
-    /// The provider with newer keys than `seen`, which did not have the one a token names.
-    async fn newer_than(&self, seen: &Arc<Provider>) -> Result<Arc<Provider>, TokenFault> {
+    /// The provider with newer keys than `seen`; `fault` if there are none to be had now.
+    async fn newer_than(&self, seen: &Arc<Provider>, fault: TokenFault) -> Result<Arc<Provider>, TokenFault> {
         let _turn = self.take_turn().await.map_err(|_| TokenFault::KeysUnreachable)?;
         // Somebody else may have fetched while this caller waited for its turn.
         if let Some(current) = self.current.load_full().filter(|current| !Arc::ptr_eq(current, seen)) {
@@ -86,7 +88,7 @@ impl Source {
         }
         let now = self.clock.now();
         if self.with_marks(|marks| marks.refetched).is_some_and(|at| self.is_within(at, REFETCH_EVERY)) {
-            return Err(TokenFault::UnknownKey);
+            return Err(fault);
         }
         // Marked before the fetch: one that fails, or that nobody waits for to the end, counts as well.
         self.with_marks(|marks| marks.refetched = Some(now));
