@@ -2,7 +2,8 @@
 //!
 //! ES256 (RFC 7518 §3.4) over a JWT (RFC 7519) that lives one minute. `aud` is the route, so that a token shown to one
 //! system is worth nothing at another; `jti` is the request, so that it can be found in the audit log. Made anew for every
-//! request: the request's id stands in it, so there is nothing to cache. One signature costs some 20 µs.
+//! request: the request's id stands in it, so there is nothing to cache. One signature
+//! costs tens of microseconds.
 
 use std::fmt;
 use std::sync::Arc;

@@ -96,6 +96,45 @@ async fn an_early_answer_passes_on_and_its_connection_is_not_kept() {
 }
 
 #[tokio::test]
+async fn a_connection_that_answered_early_is_not_kept_although_both_bodies_end() {
+    let (address, _) = upstream(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await.unwrap();
+        let mut read = Vec::new();
+        while !read.ends_with(b"0\r\n\r\n") {
+            read.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(b"hi").await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let bench = Bench::new(&[address]);
+    let (pieces, body) = piecemeal();
+    let response = bench.forward(request(Method::POST, "/x", body)).await.unwrap();
+    pieces.send(piece("whole")).await.unwrap();
+    drop(pieces);
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hi");
+    assert_eq!((bench.end().outcome, bench.end().bytes_in), (ExchangeOutcome::Complete, 5));
+    assert_eq!(bench.idle(), 0);
+}
+
+#[tokio::test]
+async fn an_early_answer_arrives_although_the_upstream_stops_reading() {
+    let (address, _) = upstream(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno").await.unwrap();
+        stream.shutdown().await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let bench = Bench::new(&[address]);
+    let response = bench.forward(request(Method::POST, "/x", body::full(vec![b'x'; 16_777_216]))).await.unwrap();
+    assert_eq!(response.status(), 413);
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "no");
+    assert_eq!(bench.end().outcome, ExchangeOutcome::Complete);
+}
+
+#[tokio::test]
 async fn a_body_that_the_client_breaks_off_is_the_clients_fault() {
     let bench = Bench::new(&[reading_to("never").await]);
     let (pieces, body) = piecemeal();
