@@ -26,10 +26,10 @@ impl Asset {
     #[must_use]
     pub fn href(self) -> &'static str {
         match self {
-            Self::Style => &HREFS[0],
-            Self::Hop => &HREFS[1],
-            Self::RecoveryCodes => &HREFS[2],
-            Self::Icon => &HREFS[3],
+            Self::Style => &STYLE_HREF,
+            Self::Hop => &HOP_HREF,
+            Self::RecoveryCodes => &RECOVERY_CODES_HREF,
+            Self::Icon => &ICON_HREF,
         }
     }
 
@@ -65,8 +65,10 @@ struct File {
     content: &'static [u8],
 }
 
-/// In the order of [`Asset::ALL`].
-static HREFS: LazyLock<[String; 4]> = LazyLock::new(|| Asset::ALL.map(|asset| address(&asset.file())));
+static STYLE_HREF: LazyLock<String> = LazyLock::new(|| address(&Asset::Style.file()));
+static HOP_HREF: LazyLock<String> = LazyLock::new(|| address(&Asset::Hop.file()));
+static RECOVERY_CODES_HREF: LazyLock<String> = LazyLock::new(|| address(&Asset::RecoveryCodes.file()));
+static ICON_HREF: LazyLock<String> = LazyLock::new(|| address(&Asset::Icon.file()));
 
 fn address(file: &File) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, file.content);
