@@ -66,6 +66,12 @@ impl Fault {
     }
 }
 
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.message, self.mend)
+    }
+}
+
 impl Findings {
     pub fn note(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
