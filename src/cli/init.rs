@@ -1,7 +1,7 @@
 //! `portcullis init`: asks six questions and writes a configuration that passes `check`. Nothing is overwritten.
 
 use std::fs;
-use std::io::{self, BufRead, ErrorKind, Write};
+use std::io::{self, BufRead, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -166,8 +166,7 @@ fn system_host(answers: &Answers) -> String {
 }
 
 fn self_signed(hosts: &[String]) -> io::Result<(String, Zeroizing<String>)> {
-    let fault = |fault: rcgen::Error| io::Error::new(ErrorKind::Other, fault);
-    let made = rcgen::generate_simple_self_signed(hosts.to_vec()).map_err(fault)?;
+    let made = rcgen::generate_simple_self_signed(hosts.to_vec()).map_err(io::Error::other)?;
     Ok((made.cert.pem(), Zeroizing::new(made.signing_key.serialize_pem())))
 }
 

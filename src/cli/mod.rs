@@ -14,3 +14,6 @@ pub enum Output {
     Table,
     Json,
 }
+
+#[cfg(test)]
+mod tests;

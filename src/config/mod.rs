@@ -13,6 +13,7 @@ mod load;
 mod nearest;
 mod read_files;
 mod read_hours;
+mod read_idp;
 mod read_main;
 mod read_route;
 mod reader;
