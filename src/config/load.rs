@@ -168,7 +168,7 @@ fn parse<'a>(source: &'a Arc<Source>, findings: &Findings) -> (DeTable<'a>, Vec<
 fn syntax_mend(message: &str, text: &str, span: &Range<usize>) -> String {
     let mend = if message.contains("duplicate key") {
         "remove one of the two, or rename it"
-    } else if message.contains("quoted") || message.contains("string values must be") {
+    } else if message.contains("opening quote") || message.contains("quoted") || message.contains("string values must be") {
         "put the text in double quotes"
     } else if message.contains("unclosed array") || message.contains("`]`") {
         "close the bracket `]`"

@@ -13,13 +13,16 @@ mod load;
 mod nearest;
 mod read_files;
 mod read_hours;
+mod read_idp;
 mod read_main;
 mod read_route;
 mod reader;
 pub mod report;
 pub mod route_file;
+pub mod schema;
 pub mod secret;
 pub mod sections;
+pub mod show;
 pub mod source;
 pub mod trial;
 pub mod values;
@@ -30,3 +33,12 @@ pub use report::{Colour, Problem, Report, Severity};
 pub use route_file::{AllowRule, Expectation, RouteFile, RouteTest, ShownFactor, TestPerson};
 pub use secret::{Key, KeyRing, Secret};
 pub use sections::*;
+
+/// A time as RFC 3339 writes it.
+#[must_use]
+pub fn read_time(text: &str) -> Option<kernel::time::Timestamp> {
+    read_route::read_time(text).ok()
+}
+
+#[cfg(test)]
+mod tests;

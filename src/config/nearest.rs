@@ -15,7 +15,10 @@ pub(super) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     let written = plain(written);
     let allowed = (written.chars().count() / 3).clamp(1, 4);
     let distances = known.iter().map(|word| (distance(&written, &plain(word)), *word));
-    distances.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
+    let close = distances.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, word)| word);
+    // `sync` is short for `synced`.
+    let longer = || known.iter().copied().find(|word| written.len() >= 3 && plain(word).starts_with(&written));
+    close.or_else(longer)
 }
 
 /// `a`, `b` or `c`, in code quotes.

@@ -88,7 +88,7 @@ pub(super) fn secret(value: &Value<'_>) -> Option<Secret> {
 /// A ring of keys, newest first.
 pub(super) fn ring(value: &Value<'_>) -> Option<KeyRing> {
     let (ring, shown, path, value) = match origin(value)? {
-        Origin::Variable(name, value) => (key_file::parse_ring(&*variable(name, &value)?), name.to_owned(), PathBuf::from(name), value),
+        Origin::Variable(name, value) => (key_file::parse_ring(&variable(name, &value)?), name.to_owned(), PathBuf::from(name), value),
         Origin::File(path, value) => {
             value.desk.findings.watch(path.clone());
             (key_file::read_ring(&path), path.display().to_string(), path, value)

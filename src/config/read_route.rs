@@ -192,8 +192,8 @@ fn who(value: &Value<'_>) -> Option<Audience> {
         }
         return None;
     }
-    let groups = groups.map_or_else(|| Some(Vec::new()), |groups| groups)?;
-    let users = users.map_or_else(|| Some(Vec::new()), |users| users)?;
+    let groups = groups.unwrap_or_else(|| Some(Vec::new()))?;
+    let users = users.unwrap_or_else(|| Some(Vec::new()))?;
     Some(Audience::Listed { groups, users })
 }
 
@@ -331,7 +331,7 @@ fn test(table: &Table<'_>) -> Option<RouteTest> {
 }
 
 /// A time as RFC 3339 writes it.
-pub(crate) fn read_time(text: &str) -> Result<kernel::time::Timestamp, Fault> {
+pub(super) fn read_time(text: &str) -> Result<kernel::time::Timestamp, Fault> {
     let form = || Fault::new(format!("`{text}` is not a time"), "write a time as RFC 3339 has it: \"2026-01-31T09:00:00Z\"");
     let time: jiff::Timestamp = text.parse().map_err(|_| form())?;
     u64::try_from(time.as_microsecond()).map(kernel::time::Timestamp::from_micros).map_err(|_| form())

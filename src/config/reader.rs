@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{Form, Key, Need};
-use super::nearest::did_you_mean;
+use super::nearest::{did_you_mean, nearest};
 use super::report::{Problem, Severity};
 use super::source::{Place, Source};
 
@@ -63,6 +63,12 @@ pub(super) struct Fault {
 impl Fault {
     pub fn new(message: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { message: message.into(), mend: mend.into() }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.message, self.mend)
     }
 }
 
@@ -329,12 +335,19 @@ impl<'a> Table<'a> {
                 _ => format!("add `{name}`"),
             };
             let place = if self.key.is_empty() { String::new() } else { format!(" in `{}`", self.key) };
-            // Behind a syntax error the key may well stand; the error itself is enough.
-            if self.desk.broken.is_empty() {
+            // Behind a syntax error the key may well stand, and a key that is nearly this one was complained of already.
+            if self.desk.broken.is_empty() && !self.is_misspelt(name) {
                 self.desk.problem(Severity::Error, self.span.clone(), &self.dotted(name), format!("`{name}` is missing{place}"), mend);
             }
         }
         value
+    }
+
+    /// Whether an unknown key is nearly this one.
+    fn is_misspelt(&self, name: &str) -> bool {
+        let words: Vec<&str> = self.known.iter().map(|key| key.name).collect();
+        let mut unknown = self.entries.keys().map(|key| &**key.get_ref()).filter(|key| !words.contains(key));
+        unknown.any(|key| nearest(key, &words) == Some(name))
     }
 
     /// What `read` makes of a key, or the default when the key is left out. After a mistake it is the default too, which

@@ -110,6 +110,8 @@ impl Report {
     #[must_use]
     pub fn new(mut problems: Vec<Problem>) -> Self {
         problems.sort_by(Problem::order);
+        // A table that is looked at twice complains twice.
+        problems.dedup_by(|one, other| one.order(other) == Ordering::Equal);
         Self { problems }
     }
 

@@ -238,3 +238,18 @@ pub(super) fn issuer(text: &str) -> Result<Url, Fault> {
     }
     Ok(url)
 }
+
+/// Reads an `https://` address of host and port, for a question to a person.
+pub fn read_https(text: &str) -> Result<Authority, String> {
+    https_authority(text).map_err(|fault| fault.to_string())
+}
+
+/// Reads an upstream's address, for a question to a person.
+pub fn read_upstream(text: &str) -> Result<Upstream, String> {
+    upstream(text).map_err(|fault| fault.to_string())
+}
+
+/// Reads an issuer, for a question to a person.
+pub fn read_issuer(text: &str) -> Result<Url, String> {
+    issuer(text).map_err(|fault| fault.to_string())
+}
