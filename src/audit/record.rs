@@ -139,8 +139,7 @@ fn decision_fields(json: &mut Json, facts: &DecisionFacts, now: Timestamp) {
     json.text("raw_target", without_query(&facts.raw_target));
     json.maybe("target", facts.target.as_deref().map(without_query));
     if !facts.parameters.is_empty() {
-        json.named("parameter_names", "name", facts.parameters.iter().map(|(name, _)| name.as_str()));
-        json.list("parameter_values", facts.parameters.iter().map(|(_, value)| value.as_str()));
+        json.pairs("parameters", facts.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     }
     if let Some(peer) = facts.peer {
         json.text("peer", &peer.to_string());

@@ -249,6 +249,21 @@ fn hostile_text_is_one_escaped_record() {
     }
 }
 
+/// Each by its number, so that a gap in the table of unsafe letters shows.
+#[test]
+fn letters_that_act_or_hide_are_escaped() {
+    let letters = "\u{0}\u{8}\u{1b}\u{7f}\u{80}\u{85}\u{9b}\u{9f}\u{61c}\u{200b}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{feff}\u{e0041}";
+    for letter in letters.chars() {
+        let mut facts = decision(1);
+        facts.user_agent = Some(format!("a{letter}b"));
+        let line = finish(&event(Body::Decision(Box::new(facts))), 0);
+        assert!(!line.contains(letter) && line.is_ascii(), "{letter:?}");
+        let record: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(record.pointer("/http_request/user_agent"), Some(&Value::from(format!("a{letter}b"))));
+        assert!(printable(&letter.to_string()).is_ascii());
+    }
+}
+
 #[test]
 fn long_text_is_cut_and_named_by_its_hash() {
     let text = "ä".repeat(500_000);
