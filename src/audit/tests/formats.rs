@@ -295,3 +295,19 @@ fn a_query_that_slipped_into_a_target_is_not_recorded() {
     let line = finish(&event(Body::Decision(Box::new(facts))), 0);
     assert!(!line.contains("canary-1"), "{line}");
 }
+
+/// A key's name and a log's origin are one here; a note that says otherwise is of another log.
+#[test]
+fn a_head_of_another_log_by_the_same_key_is_refused() {
+    use aws_lc_rs::signature::Ed25519KeyPair;
+    use base64::{Engine, engine::general_purpose::STANDARD};
+
+    let mut signer = signer();
+    let note = signer.sign(&Frontier::default()).unwrap();
+    let id = &STANDARD.decode(note.trim_end().rsplit_once(' ').unwrap().1).unwrap()[..4];
+    let text = note.split("\n\n").next().unwrap().replacen("gate.test", "other.test", 1) + "\n";
+    let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let signature = STANDARD.encode([id, key.sign(text.as_bytes()).as_ref()].concat());
+    let forged = format!("{text}\n\u{2014} portcullis/gate.test {signature}\n");
+    assert_eq!(signer.public().open(&forged), Err(NoteFault::Origin("portcullis/other.test".to_owned())));
+}
