@@ -23,6 +23,6 @@ pub use recorder::{Durability, QUEUE, Recorder, SEGMENT_BYTES, Settings, StatsSn
 pub use recover::StartFault;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;

@@ -78,31 +78,46 @@ impl Json {
     }
 
     /// A list of text. More than [`ITEMS_MAX`] are cut like text that is too long.
-    pub fn list<'a>(&mut self, key: &'static str, values: impl ExactSizeIterator<Item = &'a str>) {
-        self.items(key, values, |json, value| {
-            let shown = json.shorten(key, value, ITEM_BYTES_MAX);
-            write_text(&mut json.out, shown);
-        });
+    pub fn list<'a>(&mut self, key: &'static str, values: impl Iterator<Item = &'a str>) {
+        self.items(key, values, |json, value| json.item(key, value), |value| value.as_bytes().to_vec());
     }
 
     /// A list of objects of one field each.
-    pub fn named<'a>(&mut self, key: &'static str, field: &'static str, values: impl ExactSizeIterator<Item = &'a str>) {
-        self.items(key, values, |json, value| {
+    pub fn named<'a>(&mut self, key: &'static str, field: &'static str, values: impl Iterator<Item = &'a str>) {
+        let write = |json: &mut Self, value: &str| {
             json.out.push(b'{');
             json.key(field);
-            let shown = json.shorten(key, value, ITEM_BYTES_MAX);
-            write_text(&mut json.out, shown);
+            json.item(key, value);
             json.out.push(b'}');
-        });
+        };
+        self.items(key, values, write, |value| value.as_bytes().to_vec());
     }
 
-    fn items<'a>(&mut self, key: &'static str, values: impl ExactSizeIterator<Item = &'a str>, write: impl Fn(&mut Self, &str)) {
+    /// A list of names and their values.
+    pub fn pairs<'a>(&mut self, key: &'static str, values: impl Iterator<Item = (&'a str, &'a str)>) {
+        let write = |json: &mut Self, (name, value): (&str, &str)| {
+            json.out.push(b'{');
+            json.key("name");
+            json.item(key, name);
+            json.key("value");
+            json.item(key, value);
+            json.out.push(b'}');
+        };
+        self.items(key, values, write, |(name, value)| format!("{name}={value}").into_bytes());
+    }
+
+    fn item(&mut self, key: &'static str, value: &str) {
+        let shown = self.shorten(key, value, ITEM_BYTES_MAX);
+        write_text(&mut self.out, shown);
+    }
+
+    fn items<T>(&mut self, key: &'static str, values: impl Iterator<Item = T>, write: impl Fn(&mut Self, T), bytes: impl Fn(T) -> Vec<u8>) {
         self.key(key);
         self.out.push(b'[');
         let mut rest = Vec::new();
         for (index, value) in values.enumerate() {
             if index >= ITEMS_MAX {
-                rest.extend_from_slice(value.as_bytes());
+                rest.extend_from_slice(&bytes(value));
                 rest.push(0);
                 continue;
             }

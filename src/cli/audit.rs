@@ -208,3 +208,46 @@ const BAR_FROM_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Short enough to feel live.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+    use clap::Parser;
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::audit::fixtures::write_log;
+    use crate::audit::layout;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        audit: AuditArgs,
+    }
+
+    fn exit(arguments: &[&str]) -> ExitCode {
+        let line = Line::try_parse_from([&["audit"], arguments].concat()).unwrap();
+        run(&line.audit, || Err("no configuration".to_owned()))
+    }
+
+    #[test]
+    fn the_exit_code_says_whether_the_log_verifies() {
+        let folder = tempdir().unwrap();
+        write_log(folder.path(), 5, 1 << 20);
+        let dir = folder.path().to_str().unwrap();
+        assert_eq!(exit(&["verify", "--dir", dir]), ExitCode::SUCCESS);
+        assert_eq!(exit(&["verify", "--dir", dir, "--output", "json"]), ExitCode::SUCCESS);
+        assert_eq!(exit(&["tail", "--dir", dir]), ExitCode::SUCCESS);
+        let path = &layout::segments(folder.path()).unwrap()[0].records;
+        fs::write(path, fs::read_to_string(path).unwrap().replacen("ana@", "eva@", 1)).unwrap();
+        assert_eq!(exit(&["verify", "--dir", dir]), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_wrong_usage() {
+        let folder = tempdir().unwrap();
+        assert_eq!(exit(&["verify", "--dir", folder.path().to_str().unwrap()]), ExitCode::from(2));
+        assert_eq!(exit(&["verify"]), ExitCode::from(2));
+    }
+}

@@ -100,3 +100,35 @@ fn a_checkpoint_of_somebody_else_stops_the_signer() {
     recorder.shutdown();
     assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's\n");
 }
+
+#[test]
+fn nothing_is_signed_that_could_not_be_synced() {
+    let folder = tempdir().unwrap();
+    let disk = BadDisk::default();
+    let recorder = Recorder::start_on(Box::new(disk.clone()), settings(folder.path(), Durability::Written), clock()).unwrap();
+    let before = fs::read(layout::checkpoint(folder.path())).unwrap();
+    disk.set(Illness::SyncFails);
+    runtime().block_on(recorder.keep(allow(1))).unwrap();
+    recorder.shutdown();
+    assert_eq!(fs::read(layout::checkpoint(folder.path())).unwrap(), before);
+    let notes = fs::read_to_string(&layout::segments(folder.path()).unwrap()[0].checkpoints).unwrap();
+    assert_eq!(crate::audit::note::split_notes(&notes).0.len(), 1);
+}
+
+#[test]
+fn a_log_that_was_changed_during_a_fault_is_not_gone_on_with() {
+    let folder = tempdir().unwrap();
+    let disk = BadDisk::default();
+    let recorder = Recorder::start_on(Box::new(disk.clone()), settings(folder.path(), Durability::Written), clock()).unwrap();
+    let runtime = runtime();
+    runtime.block_on(recorder.keep(allow(1))).unwrap();
+    disk.set(Illness::Full);
+    assert_eq!(runtime.block_on(recorder.keep(allow(2))), Err(Failure::Audit));
+    let path = &layout::segments(folder.path()).unwrap()[0].records;
+    let changed = fs::read_to_string(path).unwrap().replacen("ana@", "eva@", 1);
+    fs::write(path, changed).unwrap();
+    disk.set(Illness::None);
+    recorder.shutdown();
+    assert!(!fs::read_to_string(path).unwrap().contains("log_recovered"));
+    assert_eq!(recorder.stats().size, 1);
+}

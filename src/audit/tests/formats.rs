@@ -249,6 +249,21 @@ fn hostile_text_is_one_escaped_record() {
     }
 }
 
+/// Each by its number, so that a gap in the table of unsafe letters shows.
+#[test]
+fn letters_that_act_or_hide_are_escaped() {
+    let letters = "\u{0}\u{8}\u{1b}\u{7f}\u{80}\u{85}\u{9b}\u{9f}\u{61c}\u{200b}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{feff}\u{e0041}";
+    for letter in letters.chars() {
+        let mut facts = decision(1);
+        facts.user_agent = Some(format!("a{letter}b"));
+        let line = finish(&event(Body::Decision(Box::new(facts))), 0);
+        assert!(!line.contains(letter) && line.is_ascii(), "{letter:?}");
+        let record: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(record.pointer("/http_request/user_agent"), Some(&Value::from(format!("a{letter}b"))));
+        assert!(printable(&letter.to_string()).is_ascii());
+    }
+}
+
 #[test]
 fn long_text_is_cut_and_named_by_its_hash() {
     let text = "ä".repeat(500_000);
@@ -279,4 +294,20 @@ fn a_query_that_slipped_into_a_target_is_not_recorded() {
     facts.target = None;
     let line = finish(&event(Body::Decision(Box::new(facts))), 0);
     assert!(!line.contains("canary-1"), "{line}");
+}
+
+/// A key's name and a log's origin are one here; a note that says otherwise is of another log.
+#[test]
+fn a_head_of_another_log_by_the_same_key_is_refused() {
+    use aws_lc_rs::signature::Ed25519KeyPair;
+    use base64::{Engine, engine::general_purpose::STANDARD};
+
+    let mut signer = signer();
+    let note = signer.sign(&Frontier::default()).unwrap();
+    let id = &STANDARD.decode(note.trim_end().rsplit_once(' ').unwrap().1).unwrap()[..4];
+    let text = note.split("\n\n").next().unwrap().replacen("gate.test", "other.test", 1) + "\n";
+    let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let signature = STANDARD.encode([id, key.sign(text.as_bytes()).as_ref()].concat());
+    let forged = format!("{text}\n\u{2014} portcullis/gate.test {signature}\n");
+    assert_eq!(signer.public().open(&forged), Err(NoteFault::Origin("portcullis/other.test".to_owned())));
 }

@@ -3,5 +3,7 @@
 
 mod faults;
 mod formats;
+mod kills;
 mod recording;
 mod restart;
+mod tailing;

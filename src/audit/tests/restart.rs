@@ -160,3 +160,30 @@ fn settings_do_not_show_the_key() {
     let shown = format!("{:?}", settings(Path::new("x"), Durability::Written));
     assert!(shown.contains("***") && !shown.contains("7, 7"));
 }
+
+fn alter(path: &Path) {
+    fs::write(path, fs::read_to_string(path).unwrap().replacen("ana@", "eva@", 1)).unwrap();
+}
+
+#[test]
+fn the_latest_checkpoint_alone_shows_a_change() {
+    let folder = tempdir().unwrap();
+    write_log(folder.path(), 5, 1 << 20);
+    let paths = layout::segments(folder.path()).unwrap().pop().unwrap();
+    let notes = fs::read_to_string(&paths.checkpoints).unwrap();
+    let first = crate::audit::note::split_notes(&notes).0[0].to_owned();
+    fs::write(&paths.checkpoints, format!("{first}\n")).unwrap();
+    alter(&paths.records);
+    assert!(refusal(folder.path()).contains("not those that were signed"));
+}
+
+#[test]
+fn the_checkpoints_of_the_segment_alone_show_a_change() {
+    let folder = tempdir().unwrap();
+    write_log(folder.path(), 5, 1 << 20);
+    let paths = layout::segments(folder.path()).unwrap().pop().unwrap();
+    let notes = fs::read_to_string(&paths.checkpoints).unwrap();
+    fs::write(layout::checkpoint(folder.path()), crate::audit::note::split_notes(&notes).0[0]).unwrap();
+    alter(&paths.records);
+    assert!(refusal(folder.path()).contains("not those that were signed"));
+}

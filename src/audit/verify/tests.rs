@@ -7,9 +7,10 @@ use std::path::Path;
 use tempfile::{TempDir, tempdir};
 
 use super::*;
-use crate::audit::fixtures::{ORIGIN, check_log, write_log};
+use crate::audit::fixtures::{BadDisk, Illness, ORIGIN, allow, check_log, clock, runtime, settings, write_log};
 use crate::audit::layout::{SegmentPaths, sequence_of};
 use crate::audit::note::Signer;
+use crate::audit::{Durability, Recorder};
 
 /// Changes a log of one segment of ten records, and states what is found: kind and sequence.
 fn check(change: impl FnOnce(&mut Vec<String>), expected: (FindingKind, u64)) {
@@ -145,19 +146,13 @@ fn a_cut_tail_is_found() {
 fn a_tail_that_was_cut_with_its_checkpoints_is_found_by_the_latest() {
     let folder = tempdir().unwrap();
     write_log(folder.path(), 40, 4_000);
-    let last = segments(&folder).pop().unwrap();
-    for path in [&last.records, &last.checkpoints, &last.leaves, &last.frontier] {
+    let segments = segments(&folder);
+    let gone = &segments[segments.len() - 2..];
+    for path in gone.iter().flat_map(|paths| [&paths.records, &paths.checkpoints, &paths.leaves, &paths.frontier]) {
         fs::remove_file(path).unwrap();
     }
-    fs::write(layout::checkpoint(folder.path()), latest_note(40)).unwrap();
-    assert!(!kinds(folder.path()).is_empty());
-}
-
-/// A validly signed head of so many records, of whatever root.
-fn latest_note(size: u64) -> String {
-    let mut tree = Frontier::default();
-    (0..size).for_each(|_| tree.push([0; 32]));
-    Signer::new(&[7; 32], ORIGIN).unwrap().sign(&tree).unwrap()
+    let report = check_log(folder.path());
+    assert_eq!((report.findings[0].kind, report.findings[0].sequence), (FindingKind::TailCut, Some(gone[0].first)));
 }
 
 #[test]
@@ -228,4 +223,21 @@ fn a_missing_latest_checkpoint_is_found() {
     write_log(folder.path(), 5, 1 << 20);
     fs::remove_file(layout::checkpoint(folder.path())).unwrap();
     assert_eq!(kinds(folder.path()), [FindingKind::Checkpoint]);
+}
+
+/// Records that no checkpoint covers yet: their sequence alone can be checked, and is.
+#[test]
+fn a_gap_after_the_last_checkpoint_is_named() {
+    let folder = tempdir().unwrap();
+    let disk = BadDisk::default();
+    let recorder = Recorder::start_on(Box::new(disk.clone()), settings(folder.path(), Durability::Written), clock()).unwrap();
+    disk.set(Illness::SyncFails);
+    for number in 0..5 {
+        runtime().block_on(recorder.keep(allow(number))).unwrap();
+    }
+    let report = check_log(folder.path());
+    assert_eq!((report.findings.len(), report.covered, report.uncovered), (0, 0, 5));
+    edit(&segments(&folder)[0], |lines| drop(lines.remove(2)));
+    let report = check_log(folder.path());
+    assert_eq!((report.findings[0].kind, report.findings[0].sequence), (FindingKind::Deleted, Some(2)));
 }

@@ -3,21 +3,22 @@
 //! `metadata` comes last and its `sequence` last of all, so that the writer can add the number when it knows it, and so that
 //! no text of a client stands behind it.
 
+mod http;
+
 use kernel::Failure;
 use kernel::event::{
-    AccountChange, AccountFacts, Actor, AuthenticationFacts, AuthenticationStep, Body, ChangedBy, Client, DecisionFacts, EntityChange,
-    EntityFacts, Event, ExchangeFacts, ExchangeOutcome, LifecycleChange, LifecycleFacts, Verdict,
+    AccountChange, AccountFacts, Actor, AuthenticationFacts, AuthenticationStep, Body, ChangedBy, Client, EntityChange, EntityFacts, Event,
+    LifecycleChange, LifecycleFacts,
 };
-use kernel::identity::assurance::{FactorKind, FactorProof};
+use kernel::identity::assurance::FactorKind;
 use kernel::policy::Reason;
 use kernel::session::EndReason;
-use kernel::time::Timestamp;
 
 use crate::entropy;
 
-use super::layout::SEQUENCE_KEY;
-use super::log::Line;
-use super::text::{Flag, Json};
+use crate::audit::layout::SEQUENCE_KEY;
+use crate::audit::log::Line;
+use crate::audit::text::{Flag, Json};
 
 /// Writes an event as a line that lacks only its sequence.
 pub fn encode(event: &Event, origin: &str) -> Result<Line, Failure> {
@@ -25,8 +26,8 @@ pub fn encode(event: &Event, origin: &str) -> Result<Line, Failure> {
     let uid = uuid::Builder::from_unix_timestamp_millis(event.time.as_millis(), &random).into_uuid();
     let mut json = Json::begin();
     match &event.body {
-        Body::Decision(facts) => decision(&mut json, facts, event.time),
-        Body::Exchange(facts) => exchange(&mut json, facts),
+        Body::Decision(facts) => http::decision(&mut json, facts, event.time),
+        Body::Exchange(facts) => http::exchange(&mut json, facts),
         Body::Authentication(facts) => authentication(&mut json, facts),
         Body::Account(facts) => account(&mut json, facts),
         Body::Entity(facts) => entity(&mut json, facts),
@@ -77,117 +78,6 @@ fn head(json: &mut Json, class: u64, activity: (u64, &str), severity: Severity, 
             Flag::Yes => 2,
         },
     );
-}
-
-fn decision(json: &mut Json, facts: &DecisionFacts, now: Timestamp) {
-    let severity = match facts.verdict {
-        Verdict::Allow | Verdict::Challenge => Severity::Informational,
-        Verdict::Deny => Severity::Low,
-        Verdict::Fail => Severity::Medium,
-    };
-    let refused = if facts.verdict == Verdict::Allow { Flag::No } else { Flag::Yes };
-    head(json, HTTP_ACTIVITY, http_activity(&facts.method), severity, refused);
-    // Action 1 and disposition 1: allowed. Action 2: denied; disposition 2: blocked.
-    let action = if facts.verdict == Verdict::Allow { 1 } else { 2 };
-    json.number("action_id", action);
-    json.number("disposition_id", action);
-    json.maybe("status_code", facts.reason.map(Reason::code));
-    json.object("http_request", |json| {
-        json.text("uid", &facts.request_id.to_string());
-        json.text("http_method", &facts.method);
-        json.text("version", facts.version);
-        json.object("url", |json| {
-            json.text("hostname", &facts.authority);
-            json.text("path", without_query(facts.target.as_deref().unwrap_or(&facts.raw_target)));
-            json.text("scheme", "https");
-        });
-        json.maybe("user_agent", facts.user_agent.as_deref());
-    });
-    if let Some(status) = facts.status {
-        json.object("http_response", |json| json.number("code", status.into()));
-    }
-    client(json, Some(&facts.client));
-    json.object("dst_endpoint", |json| {
-        json.text("hostname", facts.server_name.as_deref().unwrap_or(&facts.authority));
-        json.maybe("svc_name", facts.route.as_ref().map(kernel::route::RouteId::as_str));
-    });
-    json.object("actor", |json| person(json, facts.actor.as_ref()));
-    own(json, |json| decision_fields(json, facts, now));
-}
-
-fn decision_fields(json: &mut Json, facts: &DecisionFacts, now: Timestamp) {
-    json.text("event", "decision");
-    json.text("request_id", &facts.request_id.to_string());
-    json.text(
-        "decision",
-        match facts.verdict {
-            Verdict::Allow => "allow",
-            Verdict::Challenge => "challenge",
-            Verdict::Deny => "deny",
-            Verdict::Fail => "fail",
-        },
-    );
-    json.maybe("reason", facts.reason.map(Reason::code));
-    json.maybe("route", facts.route.as_ref().map(kernel::route::RouteId::as_str));
-    json.maybe("class", facts.class.as_deref());
-    json.maybe("rule", facts.rule.as_ref().map(kernel::policy::rule::RuleId::as_str));
-    factor(json, facts.factor, now);
-    json.text("config", &facts.config);
-    json.text("listener", &facts.listener);
-    json.maybe("server_name", facts.server_name.as_deref());
-    json.text("authority", &facts.authority);
-    json.text("raw_target", without_query(&facts.raw_target));
-    json.maybe("target", facts.target.as_deref().map(without_query));
-    if !facts.parameters.is_empty() {
-        json.named("parameter_names", "name", facts.parameters.iter().map(|(name, _)| name.as_str()));
-        json.list("parameter_values", facts.parameters.iter().map(|(_, value)| value.as_str()));
-    }
-    if let Some(peer) = facts.peer {
-        json.text("peer", &peer.to_string());
-    }
-    json.maybe("session", facts.actor.as_ref().and_then(|actor| actor.session).map(|id| id.to_string()).as_deref());
-}
-
-/// The last line of defence: whoever filled the field in should have cut the query off already.
-fn without_query(target: &str) -> &str {
-    target.split(['?', '#']).next().unwrap_or_default()
-}
-
-fn factor(json: &mut Json, proof: Option<FactorProof>, now: Timestamp) {
-    if let Some(proof) = proof {
-        json.text("factor", proof.kind.as_str());
-        json.number("factor_age_s", now.since(proof.at).as_secs());
-    }
-}
-
-fn exchange(json: &mut Json, facts: &ExchangeFacts) {
-    let complete = if facts.outcome == ExchangeOutcome::Complete { Flag::No } else { Flag::Yes };
-    head(json, HTTP_ACTIVITY, (OTHER, "Exchange End"), Severity::Informational, complete);
-    json.object("http_request", |json| json.text("uid", &facts.request_id.to_string()));
-    if let Some(status) = facts.status {
-        json.object("http_response", |json| json.number("code", status.into()));
-    }
-    json.number("duration", u64::try_from(facts.duration.as_millis()).unwrap_or(u64::MAX));
-    json.object("traffic", |json| {
-        json.number("bytes_in", facts.bytes_in);
-        json.number("bytes_out", facts.bytes_out);
-    });
-    json.object("dst_endpoint", |json| json.text("svc_name", facts.route.as_str()));
-    own(json, |json| {
-        json.text("event", "exchange_end");
-        json.text("request_id", &facts.request_id.to_string());
-        json.text("route", facts.route.as_str());
-        json.text(
-            "outcome",
-            match facts.outcome {
-                ExchangeOutcome::Complete => "complete",
-                ExchangeOutcome::ClientLeft => "client_left",
-                ExchangeOutcome::UpstreamFailed => "upstream_failed",
-                ExchangeOutcome::Cut => "cut",
-            },
-        );
-        json.maybe("upstream", facts.upstream.as_deref());
-    });
 }
 
 fn authentication(json: &mut Json, facts: &AuthenticationFacts) {
@@ -391,20 +281,6 @@ fn by_field(json: &mut Json, by: &ChangedBy) {
 
 const fn outcome(failed: bool) -> (Flag, Severity) {
     if failed { (Flag::Yes, Severity::Low) } else { (Flag::No, Severity::Informational) }
-}
-
-fn http_activity(method: &str) -> (u64, &str) {
-    match method {
-        "CONNECT" => (1, "Connect"),
-        "DELETE" => (2, "Delete"),
-        "GET" => (3, "Get"),
-        "HEAD" => (4, "Head"),
-        "OPTIONS" => (5, "Options"),
-        "POST" => (6, "Post"),
-        "PUT" => (7, "Put"),
-        "TRACE" => (8, "Trace"),
-        other => (OTHER, other),
-    }
 }
 
 const fn factor_type(kind: FactorKind) -> u64 {
