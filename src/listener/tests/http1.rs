@@ -70,7 +70,7 @@ async fn the_target_is_told_as_it_stood_on_the_wire() {
     let met = stand.next().await;
     assert_eq!(met.facts.raw_target.as_deref(), Some("https://app.test/%61?b"));
     let connection = &met.facts.connection;
-    assert_eq!((connection.protocol, connection.tls.version, &*connection.listener), (Protocol::Http1, "TLSv1_3", "test"));
+    assert_eq!((connection.protocol, connection.tls.version, &*connection.listener), (Protocol::Http1, "TLSv1.3", "test"));
     assert_eq!((connection.tls.server_name.as_str(), connection.local_port), ("app.test", stand.address.port()));
     assert!(connection.tls.cipher.starts_with("TLS13_"), "{}", connection.tls.cipher);
     assert!(connection.peer.ip().is_loopback());
