@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kernel::request::client::ClientAddress;
 use kernel::request::host::Host;
+use rustls::ProtocolVersion;
 use rustls::server::Acceptor;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
@@ -103,7 +104,11 @@ async fn open<H>(
     let (_, session) = stream.get_ref();
     let tls = TlsFacts {
         server_name,
-        version: session.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown"),
+        version: match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(_) | None => "unknown",
+        },
         cipher: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown"),
     };
     // A client that offered no protocol speaks HTTP/1.1; one that offered others only was refused in the handshake.
@@ -126,12 +131,12 @@ async fn meet_client<H>(
     stream: &mut TcpStream,
     peer: SocketAddr,
 ) -> Result<(SocketAddr, Option<AddressPlace>), ConnectionFault> {
-    let client = match &shared.settings.proxy_header {
+    let is_trusted = shared.settings.trusted_proxies.contains(ClientAddress::new(peer.ip()));
+    let client = match shared.settings.proxy_header {
+        ProxyHeader::Refuse if is_trusted => return Ok((peer, None)),
         ProxyHeader::Refuse => peer,
-        ProxyHeader::Require(trusted) => {
-            if !trusted.contains(ClientAddress::new(peer.ip())) {
-                return Err(ConnectionFault::NotAProxy);
-            }
+        ProxyHeader::Require if !is_trusted => return Err(ConnectionFault::NotAProxy),
+        ProxyHeader::Require => {
             let deadline = shared.settings.deadlines.proxy_header;
             let header = timeout(deadline, proxy_protocol::read(stream)).await;
             match header.map_err(|_| ConnectionFault::ProxyHeaderTimedOut(deadline))?? {

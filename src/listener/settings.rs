@@ -13,6 +13,9 @@ pub struct Settings {
     /// Where to listen. `[::]` takes IPv4 too.
     pub bind: SocketAddr,
     pub protocols: Protocols,
+    /// Proxies in front of this listener. Their connections carry many clients, so that the bound on one address does not
+    /// hold for them.
+    pub trusted_proxies: TrustedProxies,
     pub proxy_header: ProxyHeader,
     pub bounds: Bounds,
     pub deadlines: Deadlines,
@@ -28,13 +31,13 @@ pub enum Protocols {
 }
 
 /// Whether connections begin with a PROXY protocol header.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProxyHeader {
     /// Nothing is parsed: a header is bytes that are not TLS, and the connection fails.
     #[default]
     Refuse,
-    /// Every connection comes from one of these and begins with a header, version 1 or 2; others are closed.
-    Require(TrustedProxies),
+    /// Every connection comes from a trusted proxy and begins with a header, version 1 or 2; others are closed.
+    Require,
 }
 
 /// How much of everything. What is over a bound is dropped before work is done for it.

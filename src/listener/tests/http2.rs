@@ -91,3 +91,90 @@ async fn what_is_left_at_the_end_of_draining_is_cut() {
     assert!(tokio::time::timeout(PATIENCE, answer).await.expect("the stream stayed open").unwrap().is_err());
     stand.assert_nothing_more().await;
 }
+
+/// A frame (RFC 9113 §4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A whole request without a body, its fields as literals (RFC 7541 §6.2.2), so that anything can be written.
+fn raw_request(stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    let block: Vec<u8> = fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect();
+    frame(1, 0x5, stream, &block)
+}
+
+/// The targets that reach the handler of `fields` and then of a plain request; without the plain one, when the
+/// connection was ended.
+async fn reaching(fields: &[(&str, &str)]) -> Vec<String> {
+    let mut stand = start();
+    let mut client = stand.shake(TcpStream::connect(stand.address).await.unwrap(), HTTP2).await.unwrap();
+    let good = [(":method", "GET"), (":scheme", "https"), (":authority", "app.test"), (":path", "/good")];
+    let bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), raw_request(1, fields), raw_request(3, &good)];
+    client.write_all(&bytes.concat()).await.unwrap();
+    let mut targets = Vec::new();
+    let mut answers = Vec::new();
+    loop {
+        let mut part = [0; 4096];
+        tokio::select! {
+            met = stand.next() => {
+                let done = met.target.ends_with("/good");
+                targets.push(met.target);
+                if done { return targets }
+            }
+            read = client.read(&mut part) => match read {
+                Ok(0) | Err(_) => return targets,
+                Ok(length) => answers.extend_from_slice(&part[..length]),
+            },
+        }
+    }
+}
+
+#[tokio::test]
+async fn malformed_requests_reach_nobody() {
+    let plain = |path| vec![(":method", "GET"), (":scheme", "https"), (":authority", "app.test"), (":path", path)];
+    let with = |name, value| [plain("/a"), vec![(name, value)]].concat();
+    for fields in [
+        plain(""),
+        plain("/app admin"),
+        plain("/app\r\nX: y"),
+        plain("/\0"),
+        with("x", "a\r\nb"),
+        with("x", "a\nb"),
+        with("x", "a\0b"),
+        with("X", "a"),
+        with("x y", "a"),
+        with("x:", "a"),
+        with("", "a"),
+        with("transfer-encoding", "chunked"),
+        with("connection", "close"),
+        with("keep-alive", "1"),
+        with("upgrade", "websocket"),
+        with("proxy-connection", "close"),
+        with("te", "gzip"),
+        with("content-length", "5"),
+        with(":path", "/b"),
+        with(":method", "GET"),
+        with(":unknown", "a"),
+        vec![(":method", "GET / HTTP/1.1\r\nX: y"), (":scheme", "https"), (":authority", "app.test"), (":path", "/a")],
+        vec![(":method", "GET"), (":scheme", "https"), (":path", "/a"), ("x", "a"), (":authority", "app.test")],
+        vec![(":scheme", "https"), (":authority", "app.test"), (":path", "/a")],
+        vec![(":method", "GET"), (":scheme", "https"), (":authority", "app.test")],
+    ] {
+        let targets = reaching(&fields).await;
+        assert!(targets.iter().all(|target| target.ends_with("/good")), "{fields:?}: {targets:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_is_handed_on_as_it_was_sent_or_not_at_all() {
+    let reached = async |path| reaching(&[(":method", "GET"), (":scheme", "https"), (":authority", "app.test"), (":path", path)]).await;
+    assert_eq!(reached("app/admin").await, ["https://app.test/good"]);
+    assert_eq!(reached("http://app.test/a").await, ["https://app.test/good"]);
+    assert_eq!(reached("*").await, ["https://app.test*", "https://app.test/good"]);
+    assert_eq!(reached("//app.test/a").await, ["https://app.test//app.test/a", "https://app.test/good"]);
+    // The frame parser cuts a fragment off before anybody can see it. What is judged, recorded and forwarded is the rest,
+    // so that there is one reading still.
+    assert_eq!(reached("/a#b").await, ["https://app.test/a", "https://app.test/good"]);
+}

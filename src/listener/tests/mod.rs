@@ -14,6 +14,7 @@ use ::http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use kernel::request::client::TrustedProxies;
 use kernel::time::Timestamp;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -133,6 +134,7 @@ pub fn settings() -> Settings {
         name: "test".into(),
         bind: "127.0.0.1:0".parse().unwrap(),
         protocols: Protocols::default(),
+        trusted_proxies: TrustedProxies::default(),
         proxy_header: ProxyHeader::default(),
         bounds: Bounds::default(),
         deadlines: Deadlines::default(),

@@ -1,6 +1,5 @@
 //! Before HTTP: TLS, PROXY headers, shares.
 
-use kernel::request::client::TrustedProxies;
 use rustls::version::{TLS12, TLS13};
 
 use super::*;
@@ -16,7 +15,7 @@ fn loopback() -> TrustedProxies {
 }
 
 fn proxied(trusted: TrustedProxies) -> Stand {
-    start_with(Settings { proxy_header: ProxyHeader::Require(trusted), ..settings() }, Profile::Modern)
+    start_with(Settings { trusted_proxies: trusted, proxy_header: ProxyHeader::Require, ..settings() }, Profile::Modern)
 }
 
 /// Sends a header and then a request over TLS; the client that the handler saw, if one came.
@@ -94,7 +93,8 @@ async fn a_proxy_header_is_not_read_where_none_is_required() {
 #[tokio::test]
 async fn a_proxy_header_that_does_not_come_is_not_waited_for() {
     let deadlines = Deadlines { proxy_header: Duration::from_millis(50), ..Deadlines::default() };
-    let stand = start_with(Settings { deadlines, proxy_header: ProxyHeader::Require(loopback()), ..settings() }, Profile::Modern);
+    let stand =
+        start_with(Settings { deadlines, trusted_proxies: loopback(), proxy_header: ProxyHeader::Require, ..settings() }, Profile::Modern);
     let mut stream = TcpStream::connect(stand.address).await.unwrap();
     stream.write_all(b"PROXY TCP4 ").await.unwrap();
     let _ = tokio::time::timeout(PATIENCE, stream.read(&mut [0; 1])).await.expect("the connection stayed open");
@@ -187,6 +187,28 @@ async fn an_address_has_its_share_of_connections_and_gets_it_back() {
     drop((first, second));
     let again = async { while shake(&stand, HTTP1).await.is_err() {} };
     tokio::time::timeout(PATIENCE, again).await.expect("the share was not given back");
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_carries_more_than_one_share() {
+    let bounds = Bounds { connections_per_address: 1, ..Bounds::default() };
+    let stand = start_with(Settings { bounds, trusted_proxies: loopback(), ..settings() }, Profile::Modern);
+    let (_first, _second) = (stand.connect().await, stand.connect().await);
+}
+
+#[tokio::test]
+async fn a_client_behind_a_proxy_has_its_own_share() {
+    let bounds = Bounds { connections_per_address: 1, ..Bounds::default() };
+    let proxy = Settings { bounds, trusted_proxies: loopback(), proxy_header: ProxyHeader::Require, ..settings() };
+    let stand = start_with(proxy, Profile::Modern);
+    let connect = async |client: &str| {
+        let mut stream = TcpStream::connect(stand.address).await.unwrap();
+        stream.write_all(format!("PROXY TCP4 {client} 10.0.0.1 8080 443\r\n").as_bytes()).await.unwrap();
+        stand.shake(stream, HTTP1).await
+    };
+    let _first = connect("192.0.2.7").await.unwrap();
+    assert!(connect("192.0.2.7").await.is_err());
+    assert!(connect("192.0.2.8").await.is_ok());
 }
 
 #[tokio::test]
