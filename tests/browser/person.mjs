@@ -17,7 +17,7 @@ export class Person {
    */
   async reach(page, address, look = async () => {}) {
     const met = [];
-    const deadline = Date.now() + 60_000;
+    const deadline = Date.now() + 45_000;
     while (page.url() !== address) {
       assert.ok(Date.now() < deadline, `${this.login} is stuck at ${page.url()} after ${met.join(', ')}`);
       const name = await stage(page);
