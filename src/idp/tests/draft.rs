@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 use super::op::{Signer, b64};
 use super::{CLIENT, NOW};
 
+/// What a case does to a draft.
+pub type Forge = fn(&mut Draft);
+
 pub struct Draft {
     pub header: Map<String, Value>,
     pub claims: Map<String, Value>,

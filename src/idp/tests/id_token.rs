@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draft::Draft;
+use super::draft::Forge;
 use super::op::{Op, Signer, all_keys, b64, keys, modulus, rsa_jwk, rsa_pem};
 use super::{ACCESS_TOKEN, NOW, idp, sign_in, sign_in_asking};
 use crate::idp::fault::TokenFault as Fault;
 use crate::idp::{AnswerFault, Ask, FinishFault};
 
-struct Case(&'static str, fn(&mut Draft), Fault);
+struct Case(&'static str, Forge, Fault);
 
 async fn check_refused(cases: &[Case]) {
     let op = Op::start().await;
@@ -20,7 +20,7 @@ async fn check_refused(cases: &[Case]) {
     }
 }
 
-async fn check_accepted(cases: &[(&'static str, fn(&mut Draft))]) {
+async fn check_accepted(cases: &[(&'static str, Forge)]) {
     let op = Op::start().await;
     for (name, forge) in cases {
         let found = sign_in(&idp(&op), &op, forge).await;
@@ -347,7 +347,7 @@ async fn what_was_asked_of_the_sign_in_must_be_proven() {
     let op = Op::start().await;
     let fresh = Ask { max_age: Some(Duration::from_secs(100)), ..Ask::default() };
     let strong = Ask { acr_values: vec!["phr".to_owned(), "phrh".to_owned()], ..Ask::default() };
-    let cases: &[(&str, &Ask, fn(&mut Draft), Option<Fault>)] = &[
+    let cases: &[(&str, &Ask, Forge, Option<Fault>)] = &[
         ("fresh enough", &fresh, |d| d.claim("auth_time", json!(NOW - 160)), None),
         ("too old", &fresh, |d| d.claim("auth_time", json!(NOW - 161)), Some(Fault::AuthTime)),
         ("from the future", &fresh, |d| d.claim("auth_time", json!(NOW + 61)), Some(Fault::AuthTime)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kernel::session::Token;
 use serde_json::{Value, json};
 
-use super::draft::Draft;
+use super::draft::{Draft, Forge};
 use super::op::{Canned, JWKS, Op, Signer, rsa_pem};
 use super::{NOW, clock, idp, parameter, settings};
 use crate::idp::fault::TokenFault as Fault;
@@ -27,7 +27,7 @@ async fn a_good_logout_token_names_what_ends() {
     assert_eq!(token.until.as_seconds(), NOW + 120 + 60);
     assert_eq!(judge(&idp, &op, |_| {}).await.unwrap().jti_hash, token.jti_hash);
     assert_ne!(judge(&idp, &op, |d| d.claim("jti", json!("j2"))).await.unwrap().jti_hash, token.jti_hash);
-    let accepted: &[(&str, fn(&mut Draft))] = &[
+    let accepted: &[(&str, Forge)] = &[
         ("sub only", |d| d.without("sid")),
         ("sid only", |d| d.without("sub")),
         ("typ absent", |d| d.without_header("typ")),
@@ -57,7 +57,7 @@ async fn a_logout_token_is_remembered_no_longer_than_it_can_be_used() {
 #[tokio::test]
 async fn a_logout_token_that_lies_ends_nothing() {
     let op = Op::start().await;
-    let cases: &[(&str, fn(&mut Draft), Fault)] = &[
+    let cases: &[(&str, Forge, Fault)] = &[
         (
             "alg none",
             |d| {

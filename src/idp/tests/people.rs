@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::draft::Draft;
+use super::draft::{Draft, Forge};
 use super::op::{Canned, Op, USERINFO};
 use super::{clock, idp, settings, sign_in};
 use crate::idp::fault::{AnswerFault, CallFault, FinishFault, GroupsFault};
@@ -18,7 +18,7 @@ async fn idp_with(op: &Op, change: fn(&mut IdpSettings)) -> Idp {
 #[tokio::test]
 async fn an_address_counts_only_when_the_idp_vouches_for_it() {
     let op = Op::start().await;
-    let cases: &[(&str, fn(&mut Draft), Option<&str>)] = &[
+    let cases: &[(&str, Forge, Option<&str>)] = &[
         ("vouched for", |_| {}, Some("ana@corp.test")),
         ("not vouched for", |d| d.claim("email_verified", json!(false)), None),
         ("vouching absent", |d| d.without("email_verified"), None),

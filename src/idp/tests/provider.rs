@@ -78,7 +78,8 @@ async fn an_answer_that_is_not_plain_bounded_json_is_refused() {
     let discovery = |fault| Fault::Discovery(fault);
     let status = |code| CallFault::Status(StatusCode::from_u16(code).unwrap());
     let good = |op: &Op| Canned::json(&op.metadata());
-    let cases: Vec<(&str, Box<dyn Fn(&Op)>, Fault)> = vec![
+    type Spoil = Box<dyn Fn(&Op)>;
+    let cases: Vec<(&str, Spoil, Fault)> = vec![
         (
             "redirect",
             Box::new(move |op| op.answer(DISCOVERY, good(op).status(302).header("location", format!("{}/x", op.issuer)))),
@@ -265,6 +266,22 @@ async fn a_rotation_just_before_signing_works_at_once() {
     op.answer(TOKEN, token_answer(&Draft::id_token(&op.issuer, &begun.pending.nonce).compact()));
     let callback = callback(&begun);
     assert!(idp.finish(begun.pending, &callback).await.is_ok());
+    assert_eq!(op.count(JWKS), 2);
+}
+
+#[tokio::test]
+async fn a_rotation_is_seen_by_all_who_wait_for_one_fetch() {
+    let op = Arc::new(Op::start().await);
+    op.publish(vec![rsa_jwk("old", &keys().other_rsa)]);
+    let idp = Arc::new(idp(&op));
+    idp.reachable().await.unwrap();
+    op.publish(all_keys());
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (idp, token) = (Arc::clone(&idp), Draft::logout(&op.issuer).compact());
+        callers.spawn(async move { idp.verify_logout_token(&token).await.err() });
+    }
+    assert!(callers.join_all().await.iter().all(Option::is_none));
     assert_eq!(op.count(JWKS), 2);
 }
 
