@@ -70,6 +70,7 @@ fn request(authority: &Authority, question: &Question<'_>) -> CanonicalRequest {
         received: question.at,
         method: question.method.clone(),
         authority: authority.clone(),
+        port: authority.port,
         path: question.path.clone(),
         query: None,
         client: question.client,

@@ -47,6 +47,7 @@ pub struct Begun {
 }
 
 /// What is kept on the server until the browser comes back: single use, for ten minutes, found by the hash of `state`.
+#[derive(Clone)]
 pub struct Pending {
     pub state: TokenHash,
     /// The issuer the browser was sent to. An answer from another is a mix-up (RFC 9700 §4.4).

@@ -1,1 +1,86 @@
-//! The life of a request.
+//! The life of a request, in one function: read once, judged by pure code, forwarded only in exchange for a chain of
+//! proofs.
+
+mod answer;
+pub mod forward;
+mod identify;
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use kernel::policy::{Decision, decide};
+use kernel::request::{RequestFault, Upgrade, headers};
+use kernel::route::{Route, SecondSpellings, Target};
+use kernel::{Failure, Refusal, Rejection};
+
+use crate::entropy;
+use crate::gateway::visit::Visit;
+use crate::gateway::{Gateway, Snapshot, record};
+use crate::listener::RequestFacts;
+use crate::portal;
+use crate::web::body::Body;
+
+/// Handles one request: every way out of it has an answer and a record.
+pub async fn handle(gateway: &Arc<Gateway>, facts: RequestFacts, raw: Request<Incoming>) -> Response<Body> {
+    let snapshot = gateway.snapshot.load_full();
+    let (mut head, body) = raw.into_parts();
+    let Ok(request_id) = entropy::request_id() else {
+        return answer::without_record();
+    };
+    let upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+    let mut visit = Visit::new(&facts, &head, request_id, gateway.clock.now(), Arc::clone(&snapshot.hash));
+    let incoming = forward::Incoming { body, upgrade, facts: facts.clone() };
+    match judge_and_forward(gateway, &snapshot, &mut visit, &facts, &head, incoming).await {
+        Ok(response) => response,
+        Err(refusal) => answer::refuse(gateway, &snapshot, &visit, &head, refusal).await,
+    }
+}
+
+/// Reads top to bottom; every line may refuse. From `decide` on no line can be skipped or swapped: each call consumes what
+/// the call above returned.
+async fn judge_and_forward(
+    gateway: &Arc<Gateway>,
+    snapshot: &Arc<Snapshot>,
+    visit: &mut Visit,
+    facts: &RequestFacts,
+    head: &Parts,
+    incoming: forward::Incoming,
+) -> Result<Response<Body>, Refusal> {
+    let listener = snapshot.listener(&facts.connection.listener).ok_or(Failure::Overloaded)?;
+    let request = visit.read(facts, head, listener)?;
+    snapshot.limits.spend_address(visit.address_key())?;
+    let target = snapshot.table.find(&request);
+    visit.person = identify::presented(gateway, snapshot, visit, &request, &head.headers).await?;
+    if let Some(page) = portal::page_of(&target, &request) {
+        return portal::serve(gateway, snapshot, visit, page, head, incoming.body).await;
+    }
+    let Target::Route(route) = target else {
+        return Err(Rejection::UnknownHost.into());
+    };
+    visit.route = Some(Arc::clone(&route));
+    check_for_route(&route, visit, head)?;
+    let shown = identify::for_route(visit, &route);
+    let permit = match decide(&route, request, &shown.presented(), gateway.clock.now()) {
+        Decision::Allow(permit) => permit,
+        Decision::Challenge(challenge) => return Err(Rejection::Challenge(challenge).into()),
+        Decision::Deny(reason) => return Err(Rejection::Forbidden(reason).into()),
+    };
+    let record = record::allowed(visit, &permit);
+    let admitted = snapshot.limits.admit(permit)?;
+    let recorded = gateway.audit.record(admitted, record).await?;
+    forward::forward(gateway, snapshot, visit, recorded, head, incoming).await
+}
+
+/// What a route asks of a request before any rule is looked at.
+fn check_for_route(route: &Route, visit: &Visit, head: &Parts) -> Result<(), Rejection> {
+    let Some(request) = &visit.request else { return Ok(()) };
+    if request.has_second_spellings && route.second_spellings == SecondSpellings::Refuse {
+        return Err(Rejection::Malformed(RequestFault::SecondSpelling));
+    }
+    match request.upgrade {
+        Upgrade::None => Ok(()),
+        Upgrade::WebSocket => headers::websocket_origin(&head.headers, &request.authority),
+    }
+}

@@ -1,1 +1,252 @@
-//! Composition root.
+//! Composition root: the only room that names concrete adapters, starts tasks and puts everything together.
+//!
+//! A gateway starts whole or not at all: every address is taken, the log verified and the store opened before the first
+//! connection is accepted.
+
+mod compile;
+pub mod control;
+mod operations;
+mod reload;
+mod upkeep;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use kernel::Failure;
+use kernel::event::{Body as EventBody, Event, LifecycleChange, LifecycleFacts};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
+
+use crate::audit::{self, Recorder};
+use crate::clock::Clock;
+use crate::config::{self, Config, Loaded, TlsProfile};
+use crate::gateway::Gateway;
+use crate::gateway::exchanges::Exchanges;
+use crate::gateway::pending::Pending;
+use crate::gateway::sessions::Sessions;
+use crate::listener::{self, Bound, Certificate, CertificateFault, Handler, HandlerAbort, Profile, RequestFacts, ServerTls, TlsFault};
+use crate::pipeline;
+use crate::store::sealing::{KeyRing, SealFault};
+use crate::store::sqlite::{self, OpenFault};
+use crate::store::{Store, StoreFault};
+use crate::telemetry::Metrics;
+use crate::upstream::assertion::{AssertionKey, AssertionKeyFault};
+use crate::upstream::{Settings as UpstreamSettings, Upstreams};
+use crate::web::body::Body;
+use compile::CompileFault;
+pub use reload::ReloadFault;
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub struct Server {
+    gateway: Arc<Gateway>,
+    config_dir: PathBuf,
+    /// What is in force, for what a reload must not change.
+    config: ArcSwap<Config>,
+    tls: Vec<Arc<ServerTls>>,
+    watched: ArcSwap<Vec<PathBuf>>,
+    addresses: Vec<(Arc<str>, SocketAddr)>,
+    shutdown: CancellationToken,
+    /// Serialises reloads: a signal and a changed file may come at once.
+    reloading: tokio::sync::Mutex<()>,
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, Error)]
+pub enum StartFault {
+    #[error("the audit log: {0}")]
+    Audit(#[from] audit::StartFault),
+    #[error("the store: {0}")]
+    Open(#[from] OpenFault),
+    #[error("the master key: {0}")]
+    Seal(SealFault),
+    #[error("the store: {0}")]
+    Store(#[from] StoreFault),
+    #[error("the key of the gateway's assertions: {0}")]
+    AssertionKey(#[from] AssertionKeyFault),
+    #[error("{0}")]
+    Compile(#[from] CompileFault),
+    #[error("{0}")]
+    Certificate(#[from] CertificateFault),
+    #[error("{0}")]
+    Tls(#[from] TlsFault),
+    #[error("{0}")]
+    Bind(#[from] listener::BindFault),
+    #[error("operations: {address} cannot be listened on: {cause}")]
+    Operations { address: SocketAddr, cause: std::io::Error },
+    #[error("{0}")]
+    Control(#[from] control::ControlFault),
+    #[error("{0}")]
+    Failure(#[from] Failure),
+    #[error("a task of the start broke off: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Hands requests of a listener to the pipeline.
+#[derive(Clone)]
+struct Door(Arc<Gateway>);
+
+impl Handler for Door {
+    async fn handle(&self, facts: RequestFacts, request: Request<Incoming>) -> Result<Response<Body>, HandlerAbort> {
+        Ok(pipeline::handle(&self.0, facts, request).await)
+    }
+}
+
+/// Starts a gateway on a configuration that was found good.
+pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<Arc<Server>, StartFault> {
+    let Loaded { config, table, hash, files_watched, .. } = loaded;
+    let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+    // Everything that may refuse comes before anything that is seen from outside.
+    let (bound, tls) = bind_listeners(&config, &clock)?;
+    let operations = config.operations.bind;
+    let operations = operations::listen(operations).await.map_err(|cause| StartFault::Operations { address: operations, cause })?;
+    let store = open_store(&config).await?;
+    let control = control::listen(&config.gateway.state_dir).await?;
+    let audit = open_audit(&config, clock.clone()).await?;
+    let assertion_key = assertion_key(store.as_ref()).await?;
+    let upstreams = upstreams(&config, &assertion_key, &tasks, &shutdown);
+    let snapshot = compile::snapshot(&config, table, hash, upstreams, compile::Origin { clock: &clock, previous: None })?;
+    let gateway = Arc::new(Gateway {
+        clock: clock.clone(),
+        snapshot: ArcSwap::from_pointee(snapshot),
+        sessions: Sessions::new(Arc::clone(&store), clock),
+        store,
+        pending: Pending::default(),
+        exchanges: Exchanges::default(),
+        audit,
+        metrics: Metrics::default(),
+        tasks,
+    });
+    let addresses = bound.iter().zip(&config.listeners).map(|(bound, listener)| ((&*listener.name).into(), bound.local_addr())).collect();
+    let server = Arc::new(Server {
+        gateway: Arc::clone(&gateway),
+        config_dir,
+        tls,
+        watched: ArcSwap::from_pointee(files_watched),
+        config: ArcSwap::from_pointee(config),
+        addresses,
+        shutdown: shutdown.clone(),
+        reloading: tokio::sync::Mutex::default(),
+    });
+    server.record_lifecycle(LifecycleChange::Start).await?;
+    for bound in bound {
+        let (listener_tasks, door) = (gateway.tasks.clone(), Door(Arc::clone(&gateway)));
+        gateway.tasks.spawn(bound.serve(door, shutdown.clone(), listener_tasks));
+    }
+    gateway.tasks.spawn(operations::serve(operations, Arc::clone(&gateway), shutdown.clone()));
+    gateway.tasks.spawn(control::serve(control, Arc::clone(&gateway), shutdown.clone()));
+    gateway.tasks.spawn(upkeep::run(Arc::clone(&gateway), shutdown.clone()));
+    Ok(server)
+}
+
+impl Server {
+    /// Name and address of every listener, with the port that the system chose where the configuration says 0.
+    #[must_use]
+    pub fn addresses(&self) -> &[(Arc<str>, SocketAddr)] {
+        &self.addresses
+    }
+
+    #[must_use]
+    pub const fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Takes no more connections, lets open requests end within the drain time, writes what is to be kept, and ends.
+    pub async fn stop(&self) {
+        let drain = self.config.load().limits.drain_timeout;
+        self.shutdown.cancel();
+        self.gateway.tasks.close();
+        if tokio::time::timeout(drain + DRAIN_GRACE, self.gateway.tasks.wait()).await.is_err() {
+            tracing::warn!(drain.limit = ?drain, "some exchanges did not end in time and were cut");
+        }
+        if let Err(failure) = self.gateway.sessions.keep_sights().await {
+            tracing::error!(error = %failure, "when sessions were last seen could not be kept");
+        }
+        if let Err(failure) = self.record_lifecycle(LifecycleChange::Stop).await {
+            tracing::error!(error = %failure, "the stop could not be recorded");
+        }
+        let audit = self.gateway.audit.clone();
+        if tokio::task::spawn_blocking(move || audit.shutdown()).await.is_err() {
+            tracing::error!("the audit log did not close");
+        }
+        if let Err(error) = std::fs::remove_file(control::path(&self.config.load().gateway.state_dir)) {
+            tracing::warn!(error = %error, "the control socket could not be removed");
+        }
+    }
+
+    async fn record_lifecycle(&self, change: LifecycleChange) -> Result<(), Failure> {
+        let detail = Some(format!("version {}, configuration {}", env!("CARGO_PKG_VERSION"), self.gateway.snapshot.load().hash));
+        let body = EventBody::Lifecycle(Box::new(LifecycleFacts { change, detail }));
+        self.gateway.audit.keep(Event { time: self.gateway.clock.now(), body }).await
+    }
+}
+
+fn bind_listeners(config: &Config, clock: &Clock) -> Result<(Vec<Bound>, Vec<Arc<ServerTls>>), StartFault> {
+    let mut bound = Vec::new();
+    let mut all = Vec::new();
+    for listener in &config.listeners {
+        let settings = compile::listener_settings(config, listener);
+        let tls = Arc::new(ServerTls::new(profile(config.tls.profile), settings.protocols, certificates(config, clock)?)?);
+        bound.push(listener::bind(settings, Arc::clone(&tls))?);
+        all.push(tls);
+    }
+    Ok((bound, all))
+}
+
+fn certificates(config: &Config, clock: &Clock) -> Result<Vec<Certificate>, CertificateFault> {
+    config.tls.certificates.iter().map(|pair| Certificate::load(&pair.cert, &pair.key, clock.now())).collect()
+}
+
+const fn profile(profile: TlsProfile) -> Profile {
+    match profile {
+        TlsProfile::Modern => Profile::Modern,
+        TlsProfile::Intermediate => Profile::Intermediate,
+    }
+}
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartFault> {
+    let path = config.store.sqlite.clone();
+    let mut keys = config.gateway.master_key.keys().iter().map(|key| Zeroizing::new(*key.expose()));
+    let current = keys.next().ok_or(Failure::Bug("a key ring has no key"))?;
+    let previous: Vec<_> = keys.collect();
+    let ring = KeyRing::new(&current, &previous).map_err(StartFault::Seal)?;
+    let store = tokio::task::spawn_blocking(move || sqlite::open(&path, ring, sqlite::Settings::default())).await??;
+    Ok(Arc::new(store))
+}
+
+async fn open_audit(config: &Config, clock: Clock) -> Result<Recorder, StartFault> {
+    let settings = audit::Settings {
+        dir: config.audit.dir.clone(),
+        durability: match config.audit.durability {
+            config::Durability::Queued => audit::Durability::Queued,
+            config::Durability::Written => audit::Durability::Written,
+            config::Durability::Synced => audit::Durability::Synced,
+        },
+        signing_key: Zeroizing::new(*config.audit.signing_key.expose()),
+        origin: format!("portcullis/{}", config.gateway.url.host),
+        queue: audit::QUEUE,
+        segment_bytes: audit::SEGMENT_BYTES,
+    };
+    Ok(tokio::task::spawn_blocking(move || Recorder::start(settings, clock)).await??)
+}
+
+/// The key that signs assertions is made once and kept sealed: upstreams may remember its public half.
+async fn assertion_key(store: &dyn Store) -> Result<AssertionKey, StartFault> {
+    let document = store.secret("assertion-key", AssertionKey::generate()?).await?;
+    Ok(AssertionKey::from_pkcs8(&document)?)
+}
+
+fn upstreams(config: &Config, key: &AssertionKey, tasks: &TaskTracker, closing: &CancellationToken) -> Arc<Upstreams> {
+    let settings: UpstreamSettings = compile::upstream_settings(config, key);
+    Upstreams::new(settings, tasks.clone(), closing.clone())
+}
+
+/// Beyond the drain time, for what follows the last byte.
+const DRAIN_GRACE: Duration = Duration::from_secs(2);

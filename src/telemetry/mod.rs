@@ -1,1 +1,6 @@
 //! Logs, metrics and health.
+
+pub mod logs;
+pub mod metrics;
+
+pub use metrics::Metrics;

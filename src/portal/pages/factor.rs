@@ -76,7 +76,7 @@ const fn status(fault: CodeFault) -> StatusCode {
     match fault {
         CodeFault::Unreadable => StatusCode::BAD_REQUEST,
         CodeFault::Wrong | CodeFault::Reused | CodeFault::ClockBehind(_) | CodeFault::ClockAhead(_) => StatusCode::FORBIDDEN,
-        CodeFault::Wait(_) => StatusCode::TOO_MANY_REQUESTS,
+        CodeFault::Wait(_) | CodeFault::Stopped => StatusCode::TOO_MANY_REQUESTS,
     }
 }
 

@@ -85,6 +85,7 @@ fn factor_pages(language: Language, insert: &Inserted) -> Vec<Page> {
         Some(CodeFault::ClockBehind(Duration::from_secs(180))),
         Some(CodeFault::ClockAhead(Duration::from_secs(90))),
         Some(CodeFault::Wait(Duration::from_secs(12))),
+        Some(CodeFault::Stopped),
     ];
     let page = |(index, fault): (usize, Option<CodeFault>)| {
         let view = SecondFactor {

@@ -81,6 +81,8 @@ pub enum CodeFault {
     ClockAhead(Duration),
     /// Too many wrong codes: none is looked at before this time has passed.
     Wait(Duration),
+    /// So many wrong codes in a row that only an admin can help.
+    Stopped,
 }
 
 /// Enrols a TOTP factor. Posts `code` (and `invite`) to [`super::ENROL`].

@@ -17,6 +17,7 @@ pub fn code_fault(t: &Messages, fault: CodeFault) -> String {
         CodeFault::ClockBehind(drift) => (t.clock_behind)(drift),
         CodeFault::ClockAhead(drift) => (t.clock_ahead)(drift),
         CodeFault::Wait(span) => (t.wait)(span),
+        CodeFault::Stopped => t.code_stopped.to_owned(),
     }
 }
 

@@ -102,7 +102,6 @@ impl Admitted {
         Self(permit)
     }
 
-    #[must_use]
     pub const fn permit(&self) -> &Permit {
         &self.0
     }
@@ -114,7 +113,6 @@ impl Recorded {
         Self(admitted)
     }
 
-    #[must_use]
     pub const fn permit(&self) -> &Permit {
         &self.0.0
     }

@@ -144,15 +144,28 @@ impl Rule {
 }
 
 impl Audience {
+    /// Whether a signed-in person is meant.
+    #[must_use]
+    pub fn names(&self, identity: &Identity) -> bool {
+        match self {
+            Self::Public | Self::AnyoneSignedIn => true,
+            Self::Listed { groups, users } => {
+                groups.iter().any(|group| identity.groups.contains(group)) || users.iter().any(|user| user.is(identity))
+            }
+        }
+    }
+
     fn consider(&self, presented: &Presented<'_>) -> AudienceOutcome {
         match (self, presented) {
             (Self::Public, _) => AudienceOutcome::Public,
             (_, Presented::Nobody) => AudienceOutcome::NobodySignedIn,
             (Self::AnyoneSignedIn, Presented::Person(_)) => AudienceOutcome::Member,
-            (Self::Listed { groups, users }, Presented::Person(person)) => {
-                let member =
-                    groups.iter().any(|group| person.identity.groups.contains(group)) || users.iter().any(|user| user.is(person.identity));
-                if member { AudienceOutcome::Member } else { AudienceOutcome::NotMember }
+            (Self::Listed { .. }, Presented::Person(person)) => {
+                if self.names(person.identity) {
+                    AudienceOutcome::Member
+                } else {
+                    AudienceOutcome::NotMember
+                }
             }
         }
     }

@@ -230,8 +230,9 @@ fn read_target(head: &Parts) -> Result<(CanonicalPath, Option<Box<str>>), Reques
     Ok((path, query))
 }
 
-/// Fetch metadata decides; where a browser is too old to send it, `Accept` does.
-fn read_caller(fields: &HeaderMap) -> Caller {
+/// Who asks. Fetch metadata decides; where a browser is too old to send it, `Accept` does.
+#[must_use]
+pub fn read_caller(fields: &HeaderMap) -> Caller {
     let text = |name: &http::HeaderName| fields.get(name).and_then(|value| value.to_str().ok());
     if fields.contains_key(http::header::UPGRADE) {
         return Caller::Program;

@@ -133,6 +133,7 @@ pub static MESSAGES: Messages = Messages {
     code_reused: "Dieser Code wurde schon verwendet. Warten Sie, bis Ihre App den nächsten anzeigt.",
     clock_behind: |span| clock(span, "nach"),
     clock_ahead: |span| clock(span, "vor"),
+    code_stopped: "Es gab zu viele falsche Codes hintereinander. Bitte lassen Sie Ihren zweiten Faktor zurücksetzen.",
     wait: |span| format!("Zu viele Versuche. Bitte warten Sie {} und versuchen Sie es dann noch einmal.", UNITS.span(span)),
     ago,
     factor_asked: |factor, age| format!("{factor}, nicht älter als {}", UNITS.span(age)),

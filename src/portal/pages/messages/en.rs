@@ -127,6 +127,7 @@ pub static MESSAGES: Messages = Messages {
     code_reused: "That code was used already. Wait until your app shows the next one.",
     clock_behind: |span| clock(span, "behind"),
     clock_ahead: |span| clock(span, "ahead"),
+    code_stopped: "There were too many wrong codes in a row. An administrator has to reset your second factor.",
     wait: |span| format!("Too many attempts. Please wait {} and then try again.", UNITS.span(span)),
     ago,
     factor_asked: |factor, age| format!("{factor}, shown within the last {}", UNITS.span(age)),

@@ -126,6 +126,7 @@ pub struct Messages {
     pub clock_behind: fn(Duration) -> String,
     pub clock_ahead: fn(Duration) -> String,
     pub wait: fn(Duration) -> String,
+    pub code_stopped: &'static str,
     pub ago: fn(Duration) -> String,
     /// A factor of this strength, at most this old.
     pub factor_asked: fn(&'static str, Duration) -> String,

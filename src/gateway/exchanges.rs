@@ -1,0 +1,80 @@
+//! The exchanges under way, so that those which a new configuration no longer allows can be cut.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use kernel::policy::decide::Person;
+use kernel::policy::{Decision, Presented, decide};
+use kernel::request::CanonicalRequest;
+use kernel::route::{RouteTable, Target};
+use kernel::time::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::sessions::Live;
+
+/// All exchanges under way.
+#[derive(Debug, Default)]
+pub struct Exchanges {
+    open: DashMap<u64, Exchange>,
+    next: AtomicU64,
+}
+
+/// One exchange under way.
+#[derive(Debug)]
+pub struct Exchange {
+    pub request: CanonicalRequest,
+    pub person: Option<Arc<Live>>,
+    pub cut: CancellationToken,
+}
+
+impl Exchanges {
+    /// Notes an exchange; the number takes it out again.
+    pub fn enter(&self, exchange: Exchange) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.open.insert(number, exchange);
+        number
+    }
+
+    pub fn leave(&self, number: u64) {
+        self.open.remove(&number);
+    }
+
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Judges every exchange by a new configuration and cuts those that it does not allow. A factor that has grown too old
+    /// since the exchange began cuts nothing: freshness is asked at the door. Returns how many were cut.
+    pub fn judge_again(&self, table: &RouteTable, now: Timestamp) -> usize {
+        let refused: Vec<_> =
+            self.open.iter().filter(|entry| !entry.value().is_allowed(table, now)).map(|entry| entry.cut.clone()).collect();
+        refused.iter().for_each(CancellationToken::cancel);
+        refused.len()
+    }
+}
+
+impl Exchange {
+    fn is_allowed(&self, table: &RouteTable, now: Timestamp) -> bool {
+        let Target::Route(route) = table.find(&self.request) else { return false };
+        let Some(live) = &self.person else {
+            return matches!(decide(&route, self.request.clone(), &Presented::Nobody, now), Decision::Allow(_));
+        };
+        let facts = live.facts();
+        // Judged as at the moment of the latest proof, when it was fresh.
+        let proved = facts.assurance.latest().map_or(now, |proof| proof.at);
+        let presented = Presented::Person(Person { session: live.id(), identity: &facts.identity, assurance: &facts.assurance });
+        let by = |time| matches!(decide(&route, self.request.clone(), &presented, time), Decision::Allow(_));
+        by(now) || (by(proved) && !outside_hours(&route, self, &presented, now))
+    }
+}
+
+/// Whether the rules that would let the exchange on are closed at this hour.
+fn outside_hours(route: &Arc<kernel::route::Route>, exchange: &Exchange, presented: &Presented<'_>, now: Timestamp) -> bool {
+    let open = route.rules.iter().any(|rule| {
+        let outcome = rule.consider(&exchange.request, presented, now);
+        outcome.in_scope() && outcome.network && outcome.hours
+    });
+    !open
+}

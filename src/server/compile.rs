@@ -1,0 +1,183 @@
+//! From a checked configuration to what the running gateway holds. Everything that can be wrong with a value was found when
+//! the configuration was read; what is left are things that only the machine can tell.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use kernel::request::client::TrustedProxies;
+use kernel::route::RouteTable;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::clock::Clock;
+use crate::config::{self, Config, EmailDomains, Enrolment, Protocol, ProxyProtocol};
+use crate::gateway::{EnrolmentPolicy, ListenerTrust, Snapshot};
+use crate::idp::{EmailTrust, Idp, IdpSettings, SettingsFault};
+use crate::limits::{self, Limits};
+use crate::listener::{self, Bounds, Deadlines, Protocols, ProxyHeader};
+use crate::upstream::assertion::AssertionKey;
+use crate::upstream::{self, Upstreams};
+
+/// A configuration that reads well and still cannot be put in force on this machine.
+#[derive(Debug, Error)]
+pub enum CompileFault {
+    #[error("[[idp]] {id:?}: {fault}")]
+    Idp { id: String, fault: SettingsFault },
+}
+
+/// What a snapshot grows from, beside the configuration.
+#[derive(Clone, Copy)]
+pub struct Origin<'a> {
+    pub clock: &'a Clock,
+    /// The snapshot in force: what was spent of its limits stays spent.
+    pub previous: Option<&'a Snapshot>,
+}
+
+/// Makes the snapshot of a configuration.
+pub fn snapshot(
+    config: &Config,
+    table: RouteTable,
+    hash: Arc<str>,
+    upstreams: Arc<Upstreams>,
+    origin: Origin<'_>,
+) -> Result<Snapshot, CompileFault> {
+    let idps = config.idps.iter().map(|idp| make_idp(config, idp, origin.clock)).collect::<Result<_, _>>()?;
+    let settings = limit_settings(config);
+    let limits = match origin.previous {
+        Some(previous) => previous.limits.reconfigured(settings),
+        None => Limits::new(settings, limits::Ticker::machine()),
+    };
+    Ok(Snapshot {
+        table,
+        hash,
+        idps,
+        session: config.session,
+        enrolment: match config.second_factor.enrolment {
+            Enrolment::Invite => EnrolmentPolicy::Invite,
+            Enrolment::FirstLogin { window } => EnrolmentPolicy::FirstLogin(window),
+        },
+        listeners: config.listeners.iter().map(trust).collect(),
+        limits: Arc::new(limits),
+        upstreams,
+    })
+}
+
+fn trust(listener: &config::Listener) -> ListenerTrust {
+    ListenerTrust {
+        name: (&*listener.name).into(),
+        public_port: listener.public_port,
+        trusted: TrustedProxies::new(listener.trusted_proxies.clone()),
+    }
+}
+
+fn make_idp(config: &Config, idp: &config::Idp, clock: &Clock) -> Result<Arc<Idp>, CompileFault> {
+    let origin = config.gateway.url.origin();
+    let settings = IdpSettings {
+        id: idp.id.to_string(),
+        label: idp.label.to_string(),
+        issuer: idp.issuer_text.to_string(),
+        client_id: idp.client_id.to_string(),
+        client_secret: Zeroizing::new(idp.client_secret.expose().to_owned()),
+        scopes: idp.scopes.iter().map(ToString::to_string).collect(),
+        groups_claim: Some(idp.groups_claim.to_string()),
+        ca: idp.ca.as_ref().map(|ca| pem(&ca.certificates)),
+        email_domains: match &idp.email_domains {
+            EmailDomains::Any => None,
+            EmailDomains::Listed(domains) => Some(domains.iter().map(ToString::to_string).collect()),
+        },
+        email_trust: match idp.trust_unverified_email {
+            config::EmailTrust::VerifiedOnly => EmailTrust::VerifiedOnly,
+            config::EmailTrust::UnverifiedToo => EmailTrust::AlsoUnverified,
+        },
+        redirect_uri: format!("{origin}/.portcullis/callback"),
+        post_logout_redirect_uri: format!("{origin}/.portcullis/signed-out"),
+    };
+    let id = settings.id.clone();
+    Idp::new(settings, clock.clone()).map(Arc::new).map_err(|fault| CompileFault::Idp { id, fault })
+}
+
+fn pem(certificates: &[rustls_pki_types::CertificateDer<'_>]) -> Vec<u8> {
+    use base64::Engine;
+    let mut text = String::new();
+    for certificate in certificates {
+        let body = base64::engine::general_purpose::STANDARD.encode(certificate);
+        text.push_str("-----BEGIN CERTIFICATE-----\n");
+        for (at, character) in body.chars().enumerate() {
+            if at > 0 && at % 64 == 0 {
+                text.push('\n');
+            }
+            text.push(character);
+        }
+        text.push_str("\n-----END CERTIFICATE-----\n");
+    }
+    text.into_bytes()
+}
+
+fn limit_settings(config: &Config) -> limits::Settings {
+    limits::Settings {
+        per_address: config.rate_limit.per_address.clone(),
+        per_subject: config.rate_limit.per_subject.clone(),
+        sign_in: config.rate_limit.sign_in.clone(),
+        second_factor: config.rate_limit.second_factor.clone(),
+        keys: LIMITER_KEYS,
+    }
+}
+
+/// What the upstream room is told.
+pub fn upstream_settings(config: &Config, assertion_key: &AssertionKey) -> upstream::Settings {
+    let rules = &config.upstream;
+    upstream::Settings {
+        gateway: config.gateway.url.origin(),
+        assertion_key: assertion_key.clone(),
+        extra_roots: rules.ca.as_ref().map(|ca| ca.certificates.clone()).unwrap_or_default(),
+        own_listeners: own_addresses(config),
+        limits: upstream::Limits {
+            connect_timeout: rules.connect_timeout,
+            first_byte_timeout: rules.first_byte_timeout,
+            body_idle_timeout: rules.idle_timeout,
+            ..upstream::Limits::default()
+        },
+    }
+}
+
+fn own_addresses(config: &Config) -> Vec<SocketAddr> {
+    config.listeners.iter().map(|listener| listener.bind).chain([config.operations.bind]).collect()
+}
+
+/// What the listener room is told of one listener.
+pub fn listener_settings(config: &Config, listener: &config::Listener) -> listener::Settings {
+    let limits = &config.limits;
+    let has = |protocol| listener.protocols.contains(&protocol);
+    listener::Settings {
+        name: (&*listener.name).into(),
+        bind: listener.bind,
+        protocols: match (has(Protocol::Http1), has(Protocol::Http2)) {
+            (true, false) => Protocols::Http1,
+            (false, true) => Protocols::Http2,
+            (true, true) | (false, false) => Protocols::Http2AndHttp1,
+        },
+        trusted_proxies: TrustedProxies::new(listener.trusted_proxies.clone()),
+        proxy_header: match listener.proxy_protocol {
+            ProxyProtocol::Refused => ProxyHeader::Refuse,
+            ProxyProtocol::Required => ProxyHeader::Require,
+        },
+        bounds: Bounds {
+            connections: limits.connections,
+            connections_per_address: limits.connections_per_address,
+            streams: limits.streams,
+            head_bytes: limits.header_bytes,
+            head_fields: limits.header_count,
+            ..Bounds::default()
+        },
+        deadlines: Deadlines {
+            handshake: limits.handshake_timeout,
+            head: limits.header_timeout,
+            idle: limits.keep_alive_timeout,
+            drain: limits.drain_timeout,
+            ..Deadlines::default()
+        },
+    }
+}
+
+/// Keys that each limiter remembers: about 8 MiB for a full one.
+const LIMITER_KEYS: usize = 65_536;

@@ -1,0 +1,108 @@
+//! The operations listener: health and metrics, without TLS, on an address of its own. It answers three paths and never a
+//! request for anything else.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::Gateway;
+use crate::telemetry::metrics::CONTENT_TYPE;
+use crate::web::body::{self, Body};
+
+/// Serves until shutdown. Connections over the bound wait in the kernel's queue.
+pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, shutdown: CancellationToken) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        // Either the gateway stops, or somebody asks.
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let (gateway_of_request, shutdown) = (Arc::clone(&gateway), shutdown.clone());
+        gateway.tasks.spawn(async move {
+            let service = service_fn(|request| answer(Arc::clone(&gateway_of_request), request));
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_headers(64);
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(connection);
+            // Either the connection ends, or the gateway stops and the connection after its answer.
+            tokio::select! {
+                _ended = connection.as_mut() => {}
+                () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n"));
+    }
+    Ok(match request.uri().path() {
+        "/livez" => text(StatusCode::OK, "alive\n"),
+        "/readyz" => ready(&gateway).await,
+        "/metrics" => metrics(&gateway),
+        _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"),
+    })
+}
+
+/// Ready means: requests can be judged, recorded and remembered. An IdP that does not answer is told, and keeps nobody out
+/// who is signed in.
+async fn ready(gateway: &Gateway) -> Response<Body> {
+    let audit = gateway.audit.is_available();
+    let store = gateway.store.check().await;
+    let mut lines = String::new();
+    let mut line = |name: &str, state: String| lines.push_str(&format!("{name}: {state}\n"));
+    line("audit", if audit { "ok".into() } else { "records cannot be kept".into() });
+    line("store", store.as_ref().map_or_else(ToString::to_string, |()| "ok".into()));
+    for idp in &gateway.snapshot.load().idps {
+        let state = idp.reachable().await.map_or_else(|failure| failure.to_string(), |()| "ok".into());
+        line(&format!("idp {}", idp.id()), state);
+    }
+    let status = if audit && store.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    text(status, lines)
+}
+
+fn metrics(gateway: &Gateway) -> Response<Body> {
+    let gauges = gateway.metrics.gauges();
+    let stats = gateway.audit.stats();
+    let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    gauges.sessions.set(i64::try_from(gateway.sessions.count()).unwrap_or(i64::MAX));
+    gauges.audit_records.set(whole(stats.size));
+    gauges.audit_queue.set(whole(stats.queue_depth));
+    gauges.audit_available.set(i64::from(gateway.audit.is_available()));
+    let mut response = text(StatusCode::OK, gateway.metrics.text());
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    response
+}
+
+fn text(status: StatusCode, content: impl Into<bytes::Bytes>) -> Response<Body> {
+    let mut response = Response::new(body::full(content));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// Opens the listener.
+pub async fn listen(bind: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(bind).await
+}
+
+const CONNECTIONS_MAX: usize = 64;
+const HEAD_TIME: Duration = Duration::from_secs(5);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);

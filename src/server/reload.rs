@@ -1,0 +1,200 @@
+//! Reload: on SIGHUP and when a watched file changes. A new configuration is taken whole, or refused whole with every reason
+//! while the old one stays in force. No connection is dropped; exchanges that the new one does not allow are cut.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::event::{Body as EventBody, ChangedBy, EntityChange, EntityFacts, Event};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::compile::{self, CompileFault};
+use super::{Server, certificates};
+use crate::config::{self, Colour, Config, Loaded};
+use crate::listener::{CertificateFault, TlsFault};
+use crate::telemetry::metrics::Reload;
+
+/// Why a configuration was not taken.
+#[derive(Debug, Error)]
+pub enum ReloadFault {
+    #[error("{0}")]
+    Mistakes(String),
+    #[error("{0} can be changed by a restart only")]
+    NeedsRestart(&'static str),
+    #[error("{0}")]
+    Certificate(#[from] CertificateFault),
+    #[error("{0}")]
+    Tls(#[from] TlsFault),
+    #[error("{0}")]
+    Compile(#[from] CompileFault),
+    #[error("the change could not be recorded, so it was not made: {0}")]
+    Audit(#[from] kernel::Failure),
+    #[error("a task of the reload broke off: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl Server {
+    /// Reads the configuration anew and puts it in force, or says why not. Either way it is recorded.
+    pub async fn reload(&self) -> Result<(), ReloadFault> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let taken = self.try_reload().await;
+        match &taken {
+            Ok(()) => {
+                self.gateway.metrics.reloaded(Reload::Taken);
+                tracing::info!(config = %self.gateway.snapshot.load().hash, "configuration reloaded");
+            }
+            Err(fault) => {
+                self.gateway.metrics.reloaded(Reload::Refused);
+                tracing::error!(error = %fault, "configuration refused; the old one stays in force");
+                let hash = self.gateway.snapshot.load().hash.to_string();
+                if let Err(failure) = self.record_change(hash, Some(fault.to_string())).await {
+                    tracing::error!(error = %failure, "the refusal could not be recorded");
+                }
+            }
+        }
+        taken
+    }
+
+    async fn try_reload(&self) -> Result<(), ReloadFault> {
+        let dir = self.config_dir.clone();
+        let loaded = tokio::task::spawn_blocking(move || config::load(&dir)).await?;
+        let Loaded { config, table, hash, files_watched, .. } =
+            loaded.map_err(|report| ReloadFault::Mistakes(report.render(Colour::Plain)))?;
+        needs_restart(&self.config.load(), &config)?;
+        let previous = self.gateway.snapshot.load_full();
+        let origin = compile::Origin { clock: &self.gateway.clock, previous: Some(&previous) };
+        let certificates = certificates(&config, &self.gateway.clock)?;
+        let snapshot = compile::snapshot(&config, table, Arc::clone(&hash), Arc::clone(&previous.upstreams), origin)?;
+        self.record_change(hash.to_string(), None).await?;
+        for tls in &self.tls {
+            tls.replace(certificates.clone())?;
+        }
+        let snapshot = Arc::new(snapshot);
+        self.gateway.snapshot.store(Arc::clone(&snapshot));
+        self.config.store(Arc::new(config));
+        self.watched.store(Arc::new(files_watched));
+        snapshot.upstreams.retain(&snapshot.table);
+        let cut = self.gateway.exchanges.judge_again(&snapshot.table, self.gateway.clock.now());
+        if cut > 0 {
+            tracing::info!(exchanges = cut, "exchanges that the new configuration does not allow were cut");
+        }
+        Ok(())
+    }
+
+    async fn record_change(&self, config: String, failure: Option<String>) -> Result<(), kernel::Failure> {
+        let facts = EntityFacts { change: EntityChange::Configuration { config }, by: ChangedBy::Gateway, failure };
+        self.gateway.audit.keep(Event { time: self.gateway.clock.now(), body: EventBody::Entity(Box::new(facts)) }).await
+    }
+
+    /// Reloads whenever a watched file changes, until the gateway stops. Folders are watched, not files, because editors and
+    /// orchestrators put a new file (or a symbolic link to one) in place of the old.
+    pub async fn follow_files(self: Arc<Self>) {
+        // One pending wake-up is enough: whatever changed meanwhile is read by the reload that follows.
+        let (wake, mut woken) = mpsc::channel(1);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                let _full_means_woken_already = wake.try_send(());
+            }
+        });
+        let mut watcher = match watcher {
+            Ok(watcher) => watcher,
+            Err(error) => {
+                tracing::error!(error = %error, "files cannot be watched; a reload takes a SIGHUP");
+                return;
+            }
+        };
+        let mut folders = Vec::new();
+        let mut digest = contents(&self.watched.load());
+        loop {
+            watch(&mut watcher, &mut folders, &self.watched.load());
+            if self.shutdown.run_until_cancelled(woken.recv()).await.flatten().is_none() {
+                return;
+            }
+            if settle(&mut woken, &self.shutdown).await.is_none() {
+                return;
+            }
+            // The gateway's own files may lie beside: only a change of what was read counts.
+            let now = contents(&self.watched.load());
+            if now != digest {
+                digest = now;
+                // Told and recorded by `reload` itself.
+                let _told = self.reload().await;
+                digest = if self.watched.load().is_empty() { digest } else { contents(&self.watched.load()) };
+            }
+        }
+    }
+}
+
+/// A change comes in several steps: waits until nothing has happened for a moment.
+async fn settle(woken: &mut mpsc::Receiver<()>, shutdown: &CancellationToken) -> Option<()> {
+    loop {
+        match shutdown.run_until_cancelled(tokio::time::timeout(QUIET, woken.recv())).await? {
+            Ok(Some(())) => {}
+            Ok(None) => return None,
+            Err(_quiet) => return Some(()),
+        }
+    }
+}
+
+fn watch(watcher: &mut RecommendedWatcher, folders: &mut Vec<PathBuf>, files: &[PathBuf]) {
+    for file in files {
+        let folder = if file.is_dir() { Some(file.as_path()) } else { file.parent() };
+        let Some(folder) = folder.filter(|folder| !folders.iter().any(|known| known == folder)) else { continue };
+        match watcher.watch(folder, RecursiveMode::NonRecursive) {
+            Ok(()) => folders.push(folder.to_owned()),
+            Err(error) => tracing::warn!(folder = %folder.display(), error = %error, "a folder cannot be watched"),
+        }
+    }
+}
+
+/// What the watched files hold, as far as change matters. A folder holds its names.
+fn contents(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
+    let names = |folder: &PathBuf| {
+        let mut names: Vec<_> = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        Some(names.into_iter().flat_map(|name| name.into_encoded_bytes().into_iter().chain([0])).collect())
+    };
+    let digest = |file: &PathBuf| {
+        let text = zeroize::Zeroizing::new(std::fs::read(file).ok()?);
+        Some(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text).as_ref().to_vec())
+    };
+    files.iter().map(|file| if file.is_dir() { names(file) } else { digest(file) }).collect()
+}
+
+/// What the running gateway is built on. Changing it under open connections and files is not attempted.
+fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadFault> {
+    let changed = [
+        ("gateway.url", old.gateway.url != new.gateway.url),
+        ("gateway.state_dir", old.gateway.state_dir != new.gateway.state_dir),
+        (
+            "gateway.master_key",
+            old.gateway.master_key.keys().iter().map(config::Key::expose).ne(new.gateway.master_key.keys().iter().map(config::Key::expose)),
+        ),
+        ("[[listener]]", old.listeners != new.listeners),
+        ("[operations]", old.operations != new.operations),
+        ("tls.profile", old.tls.profile != new.tls.profile),
+        ("[store]", old.store != new.store),
+        ("[limits]", old.limits != new.limits),
+        ("[upstream]", upstream_differs(old, new)),
+        ("[audit]", audit_differs(old, new)),
+    ];
+    changed.iter().find(|(_, changed)| *changed).map_or(Ok(()), |(name, _)| Err(ReloadFault::NeedsRestart(name)))
+}
+
+fn upstream_differs(old: &Config, new: &Config) -> bool {
+    let (old, new) = (&old.upstream, &new.upstream);
+    let times = |rules: &config::UpstreamRules| (rules.connect_timeout, rules.first_byte_timeout, rules.idle_timeout);
+    let roots = |rules: &config::UpstreamRules| rules.ca.as_ref().map(|ca| ca.certificates.clone());
+    times(old) != times(new) || roots(old) != roots(new)
+}
+
+fn audit_differs(old: &Config, new: &Config) -> bool {
+    let (old, new) = (&old.audit, &new.audit);
+    old.dir != new.dir || old.durability != new.durability || old.signing_key.expose() != new.signing_key.expose()
+}
+
+/// Changes within this time are one change.
+const QUIET: Duration = Duration::from_millis(200);

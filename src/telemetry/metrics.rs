@@ -1,0 +1,163 @@
+//! Metrics in OpenMetrics. Labels come from the configuration or from closed lists, never from a client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::Refusal;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// What is counted. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    refusals: Family<ReasonLabel, Counter>,
+    exchanges: Family<ExchangeLabels, Counter>,
+    durations: Family<RouteLabel, Histogram, fn() -> Histogram>,
+    bytes: Family<DirectionLabels, Counter>,
+    reloads: Family<ResultLabel, Counter>,
+    gauges: Gauges,
+}
+
+/// What is read when somebody asks.
+#[derive(Clone, Debug, Default)]
+pub struct Gauges {
+    pub sessions: Gauge,
+    pub audit_records: Gauge,
+    pub audit_queue: Gauge,
+    pub audit_available: Gauge,
+    pub certificate_expiry_seconds: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabel {
+    route: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ExchangeLabels {
+    route: String,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DirectionLabels {
+    route: String,
+    direction: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+/// How an exchange went, as far as metrics care.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange {
+    pub status: Option<u16>,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub duration: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    Taken,
+    Refused,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("portcullis");
+        let (refusals, exchanges, bytes, reloads) = (Family::default(), Family::default(), Family::default(), Family::default());
+        let durations = Family::new_with_constructor(histogram as fn() -> Histogram);
+        let gauges = Gauges::default();
+        registry.register("refusals", "Requests that did not pass, by reason code", Family::clone(&refusals));
+        registry.register("exchanges", "Exchanges with upstreams that have ended, by route and class of status", Family::clone(&exchanges));
+        registry.register_with_unit(
+            "exchange_duration",
+            "Time from the request to the end of the answer",
+            Unit::Seconds,
+            Family::clone(&durations),
+        );
+        registry.register_with_unit("exchange_body", "Bytes of bodies, by route and direction", Unit::Bytes, Family::clone(&bytes));
+        registry.register("configuration_reloads", "Reloads of the configuration, by result", Family::clone(&reloads));
+        registry.register("sessions_in_memory", "Sessions held in memory", gauges.sessions.clone());
+        registry.register("audit_records", "Records in the audit log", gauges.audit_records.clone());
+        registry.register("audit_queue", "Records waiting to be written", gauges.audit_queue.clone());
+        registry.register("audit_available", "1 while records can be kept", gauges.audit_available.clone());
+        let expiry = gauges.certificate_expiry_seconds.clone();
+        registry.register("certificate_expiry_timestamp_seconds", "When the first certificate expires, in Unix time", expiry);
+        Self { registry: Arc::new(registry), refusals, exchanges, durations, bytes, reloads, gauges }
+    }
+}
+
+impl Metrics {
+    pub fn refused(&self, refusal: &Refusal) {
+        self.refusals.get_or_create(&ReasonLabel { reason: refusal.reason().code() }).inc();
+    }
+
+    pub fn exchanged(&self, route: &str, exchange: Exchange) {
+        let route = route.to_owned();
+        let status = status_class(exchange.status);
+        self.exchanges.get_or_create(&ExchangeLabels { route: route.clone(), status }).inc();
+        self.bytes.get_or_create(&DirectionLabels { route: route.clone(), direction: "in" }).inc_by(exchange.bytes_in);
+        self.bytes.get_or_create(&DirectionLabels { route: route.clone(), direction: "out" }).inc_by(exchange.bytes_out);
+        self.durations.get_or_create(&RouteLabel { route }).observe(exchange.duration.as_secs_f64());
+    }
+
+    pub fn reloaded(&self, reload: Reload) {
+        let result = match reload {
+            Reload::Taken => "taken",
+            Reload::Refused => "refused",
+        };
+        self.reloads.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    #[must_use]
+    pub const fn gauges(&self) -> &Gauges {
+        &self.gauges
+    }
+
+    /// The text that `/metrics` answers.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(error) => {
+                tracing::error!(error = %error, "metrics cannot be written");
+                String::new()
+            }
+        }
+    }
+}
+
+const fn status_class(status: Option<u16>) -> &'static str {
+    match status {
+        None => "none",
+        Some(100..=199) => "1xx",
+        Some(200..=299) => "2xx",
+        Some(300..=399) => "3xx",
+        Some(400..=499) => "4xx",
+        Some(_) => "5xx",
+    }
+}
+
+/// From a local answer to a slow report.
+fn histogram() -> Histogram {
+    Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
+}
+
+/// The type that OpenMetrics text has.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
