@@ -111,3 +111,7 @@ impl fmt::Display for Subject {
         write!(f, "{}#{}", self.issuer, self.sub)
     }
 }
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;

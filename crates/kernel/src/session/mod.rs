@@ -83,3 +83,7 @@ impl<'de> Deserialize<'de> for SessionId {
         Self::parse(&text).ok_or_else(|| serde::de::Error::custom("a session id is 32 hex digits"))
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
