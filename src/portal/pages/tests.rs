@@ -254,8 +254,7 @@ async fn what_others_chose_is_written_as_text() {
         for forbidden in ["<script>", "<img", "\"'>", "'>&amp;\u{202e}"] {
             assert!(!html.contains(forbidden), "{name} holds {forbidden}");
         }
-        let (plain, hostile) = (html.matches("<").count(), html.matches(">").count());
-        assert_eq!(plain, hostile, "{name}: every < has its >, none came from outside");
+        assert_eq!(html.matches('<').count(), html.matches('>').count(), "{name}: an angle bracket came from outside");
     })
     .await;
 }
@@ -279,11 +278,7 @@ async fn a_hidden_direction_mark_cannot_turn_the_text_around_it() {
             let before = &body[..position];
             let in_attribute = before.rfind('<') > before.rfind('>');
             let isolated = before.rfind("<bdi>") > before.rfind("</bdi>");
-            let alone = ["<code", "otpauth"].iter().any(|sign| before.rfind(sign) > before.rfind('/'));
-            assert!(
-                in_attribute || isolated || alone || before.ends_with("&#38;amp;") && before.rfind("<code") > before.rfind("</code>"),
-                "{name}"
-            );
+            assert!(in_attribute || isolated, "{name}");
         }
     })
     .await;
