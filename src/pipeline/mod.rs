@@ -51,6 +51,9 @@ async fn judge_and_forward(
     let listener = snapshot.listener(&facts.connection.listener).ok_or(Failure::Overloaded)?;
     let request = visit.read(facts, head, listener)?;
     snapshot.limits.spend_address(visit.address_key())?;
+    if let Some(asset) = portal::asset(&request) {
+        return Ok(asset);
+    }
     let target = snapshot.table.find(&request);
     visit.person = identify::presented(gateway, snapshot, visit, &request, &head.headers).await?;
     if let Some(page) = portal::page_of(&target, &request) {

@@ -59,6 +59,14 @@ pub fn page_of(target: &Target, request: &CanonicalRequest) -> Option<Page> {
     }
 }
 
+/// An asset of the pages. The same on every host, listed or not, and for everybody, so that it tells nothing; it is not
+/// recorded (docs/security.md).
+#[must_use]
+pub fn asset(request: &CanonicalRequest) -> Option<Response<Body>> {
+    let asked = matches!(request.method, Method::GET | Method::HEAD);
+    if asked { assets::find(request.path.as_str()) } else { None }
+}
+
 /// Serves a page, and records that before the answer goes out.
 pub async fn serve(
     gateway: &Arc<Gateway>,
@@ -71,10 +79,6 @@ pub async fn serve(
     let Some(request) = visit.request.clone() else {
         return Err(Failure::Bug("a page was served before its request was read").into());
     };
-    if let Some(name) = request.path.as_str().strip_prefix(assets::PREFIX) {
-        // Assets are the same for everybody and say nothing; they are not recorded (docs/security.md).
-        return assets::find(name).ok_or_else(|| Rejection::NoPage(Reason::NoSuchPage).into());
-    }
     let response = {
         let desk = Desk { gateway, snapshot, visit, head, request: &request };
         match page {
