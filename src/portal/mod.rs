@@ -191,7 +191,7 @@ impl Desk<'_> {
             failure: outcome.failure,
             detail: outcome.detail,
             idp: outcome.idp.map(str::to_owned),
-            actor: outcome.live.map(|live| record::actor(live)).or(outcome.actor),
+            actor: outcome.live.map(record::actor).or(outcome.actor),
             client: Some(self.visit.client()),
             user_agent: self.visit.user_agent.clone(),
         };
