@@ -134,6 +134,8 @@ impl Desk<'_> {
         let path = self.request.path.as_str();
         match (path, self.request.method.clone()) {
             ("/.portcullis/finish", Method::GET) => finish::finish(self).await,
+            // A stranger is answered as on a host that no route has.
+            _ if self.visit.person.is_none() => Err(Rejection::Challenge(Challenge::SignIn).into()),
             ("/.portcullis/session", Method::GET) => home::session(self),
             (pages::SIGN_OUT, Method::POST) => logout::sign_out(self, self.form(body).await?).await,
             _ => Err(no_page(path)),

@@ -163,8 +163,11 @@ impl Server {
         let drain = self.config.load().limits.drain_timeout;
         self.shutdown.cancel();
         self.gateway.tasks.close();
-        if tokio::time::timeout(drain + DRAIN_GRACE, self.gateway.tasks.wait()).await.is_err() {
-            tracing::warn!(drain.limit = ?drain, "some exchanges did not end in time and were cut");
+        if tokio::time::timeout(drain, self.gateway.tasks.wait()).await.is_err() {
+            tracing::warn!(drain.limit = ?drain, exchanges = self.gateway.exchanges.count(), "what did not end in time is cut");
+            self.gateway.exchanges.cut_all();
+            // What hangs even then ends with the process.
+            let _ended = tokio::time::timeout(DRAIN_GRACE, self.gateway.tasks.wait()).await;
         }
         if let Err(failure) = self.gateway.sessions.keep_sights().await {
             tracing::error!(error = %failure, "when sessions were last seen could not be kept");
@@ -248,5 +251,5 @@ fn upstreams(config: &Config, key: &AssertionKey, tasks: &TaskTracker, closing: 
     Upstreams::new(settings, tasks.clone(), closing.clone())
 }
 
-/// Beyond the drain time, for what follows the last byte.
+/// For exchanges that were cut to come to their end, and on record.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
