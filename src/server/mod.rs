@@ -124,7 +124,8 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
         metrics: Metrics::default(),
         tasks,
     });
-    let addresses = bound.iter().zip(&config.listeners).map(|(bound, listener)| ((&*listener.name).into(), bound.local_addr())).collect();
+    let addresses =
+        bound.iter().zip(config.active_listeners()).map(|(bound, listener)| ((&*listener.name).into(), bound.local_addr())).collect();
     let server = Arc::new(Server {
         gateway: Arc::clone(&gateway),
         config_dir,
@@ -194,7 +195,7 @@ impl Server {
 fn bind_listeners(config: &Config, clock: &Clock) -> Result<(Vec<Bound>, Vec<Arc<ServerTls>>), StartFault> {
     let mut bound = Vec::new();
     let mut all = Vec::new();
-    for listener in &config.listeners {
+    for listener in config.active_listeners() {
         let settings = compile::listener_settings(config, listener);
         let tls = Arc::new(ServerTls::new(profile(config.tls.profile), settings.protocols, certificates(config, clock)?)?);
         bound.push(listener::bind(settings, Arc::clone(&tls))?);
