@@ -1,6 +1,8 @@
 //! Who somebody is, and how well that is known.
 
 pub mod assurance;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

@@ -2,6 +2,8 @@
 
 pub mod advance;
 pub mod pauses;
+#[cfg(test)]
+mod tests;
 pub mod token;
 
 use std::fmt;
