@@ -126,3 +126,7 @@ impl<'de> Deserialize<'de> for Reason {
         Self::parse(&code).ok_or_else(|| serde::de::Error::custom("not a reason code"))
     }
 }
+
+#[cfg(test)]
+#[path = "reason_tests.rs"]
+mod tests;
