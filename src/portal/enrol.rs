@@ -71,10 +71,9 @@ pub async fn submit(desk: Desk<'_>, form: Form) -> Result<Response<Body>, Refusa
     let mut enrolment = pending(desk)?;
     let mut field = invite_field(desk, &enrolment).await?;
     // One submission is one attempt, whatever it holds; it is counted before anything in it is looked at.
-    if form.field("invite").is_some() || form.field("code").is_some() {
-        if let Err(fault) = allow_attempt(desk, &identity.subject).await? {
-            return refuse(desk, &enrolment, field, place.as_ref(), &identity, EnrolFault::Code(fault)).await;
-        }
+    let attempted = form.field("invite").is_some() || form.field("code").is_some();
+    if attempted && let Err(fault) = allow_attempt(desk, &identity.subject).await? {
+        return refuse(desk, &enrolment, field, place.as_ref(), &identity, EnrolFault::Code(fault)).await;
     }
     if let (InviteField::Ask, Some(text)) = (field, form.field("invite").filter(|text| !text.is_empty())) {
         match good_invite(desk, &identity, text).await? {

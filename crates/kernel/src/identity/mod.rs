@@ -115,5 +115,4 @@ impl fmt::Display for Subject {
 }
 
 #[cfg(test)]
-#[path = "identity_tests.rs"]
-mod tests;
+mod record_tests;

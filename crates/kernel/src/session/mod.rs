@@ -87,5 +87,4 @@ impl<'de> Deserialize<'de> for SessionId {
 }
 
 #[cfg(test)]
-#[path = "session_tests.rs"]
-mod tests;
+mod record_tests;
