@@ -1,0 +1,1 @@
+//! A gateway that starts, reloads, answers its operators and stops.
