@@ -4,8 +4,6 @@
 
 #[path = "process/commands.rs"]
 mod commands;
-#[path = "process/faults.rs"]
-mod faults;
 #[path = "process/kills.rs"]
 mod kills;
 #[path = "process/serving.rs"]

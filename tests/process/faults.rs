@@ -1,1 +1,0 @@
-//! Disks that fill up and databases that are locked.
