@@ -1,0 +1,12 @@
+//! The built binary, as a user runs it: commands and their exit codes, a gateway that starts, reloads, stops, is killed and
+//! runs out of disk. Nothing here looks inside.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+#[path = "process/commands.rs"]
+mod commands;
+#[path = "process/kills.rs"]
+mod kills;
+#[path = "process/serving.rs"]
+mod serving;
+#[path = "process/support.rs"]
+mod support;
