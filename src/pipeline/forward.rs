@@ -41,6 +41,12 @@ pub async fn forward(
     let cut = person.map_or_else(CancellationToken::new, |live| live.ended().child_token());
     let exchange = Exchange { request: permit.request().clone(), person: person.cloned(), cut: cut.clone() };
     let number = gateway.exchanges.enter(exchange);
+    // A configuration that came into force since this request was judged has judged the exchanges that it found: this one
+    // was not among them yet.
+    let current = gateway.snapshot.load_full();
+    if !Arc::ptr_eq(&current, snapshot) {
+        gateway.exchanges.judge_again(&current.table, gateway.clock.now());
+    }
     let (route, request_id) = (permit.route().id.clone(), visit.request_id);
     let reporter = Arc::clone(gateway);
     let context = ForwardContext {
