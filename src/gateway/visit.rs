@@ -38,6 +38,15 @@ pub struct Visit {
     pub route: Option<Arc<Route>>,
     /// Set once a live session was found.
     pub person: Option<Arc<Live>>,
+    pub decision: DecisionRecord,
+}
+
+/// Whether the decision on a request stands in the log. There is one record of it, and one of the exchange's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecisionRecord {
+    None,
+    /// The request was allowed and forwarded: what becomes of it later is told by the record of the exchange's end.
+    Kept,
 }
 
 impl Visit {
@@ -61,6 +70,7 @@ impl Visit {
             request: None,
             route: None,
             person: None,
+            decision: DecisionRecord::None,
             connection: Arc::clone(&facts.connection),
         }
     }

@@ -13,7 +13,7 @@ use kernel::{Failure, Refusal, Rejection};
 
 use crate::entropy;
 use crate::gateway::pending::Place;
-use crate::gateway::visit::Visit;
+use crate::gateway::visit::{DecisionRecord, Visit};
 use crate::gateway::{Gateway, Snapshot, record};
 use crate::portal::pages::{self, view};
 use crate::portal::show;
@@ -28,8 +28,12 @@ pub async fn refuse(gateway: &Gateway, snapshot: &Snapshot, visit: &Visit, head:
         tracing::error!(request.id = %visit.request_id, error = %failure, "a request failed on our side");
     }
     let response = shape(gateway, snapshot, visit, head, &refusal).unwrap_or_else(|failure| plain(snapshot, visit, &failure.into()));
-    let record = record::refused(visit, &refusal, response.status().as_u16());
     gateway.metrics.refused(&refusal);
+    match visit.decision {
+        DecisionRecord::None => {}
+        DecisionRecord::Kept => return response,
+    }
+    let record = record::refused(visit, &refusal, response.status().as_u16());
     match gateway.audit.keep(record).await {
         Ok(()) => response,
         // What cannot be recorded is not answered as if it were.

@@ -16,7 +16,7 @@ use kernel::route::{SecondSpellings, Target};
 use kernel::{Failure, Refusal, Rejection};
 
 use crate::entropy;
-use crate::gateway::visit::Visit;
+use crate::gateway::visit::{DecisionRecord, Visit};
 use crate::gateway::{Gateway, Snapshot, record};
 use crate::listener::RequestFacts;
 use crate::portal;
@@ -72,6 +72,7 @@ async fn judge_and_forward(
     let record = record::allowed(visit, &permit);
     let admitted = snapshot.limits.admit(permit)?;
     let recorded = gateway.audit.record(admitted, record).await?;
+    visit.decision = DecisionRecord::Kept;
     forward::forward(gateway, snapshot, visit, recorded, head, incoming).await
 }
 
