@@ -22,7 +22,12 @@ async fn no_interleaving_of_reloads_allows_what_neither_side_allows() {
             let mut answers = Vec::new();
             while !done.load(Ordering::Acquire) {
                 for target in ["/left/x", "/right/x", "/neither/x"] {
-                    answers.push((target, client.ask("GET", target, &host, "").await.unwrap().status));
+                    // None: cut in the middle of its body.
+                    let status = client.ask("GET", target, &host, "").await.map(|reply| reply.status);
+                    if status.is_none() {
+                        client = world.connect("app.test").await;
+                    }
+                    answers.push((target, status));
                 }
             }
             answers
@@ -34,10 +39,16 @@ async fn no_interleaving_of_reloads_allows_what_neither_side_allows() {
     }
     done.store(true, Ordering::Release);
     let answers = asking.await.unwrap();
-    assert!(answers.iter().all(|(target, status)| *target != "/neither/x" || *status == 401));
-    assert!(answers.iter().all(|(_, status)| matches!(status, 200 | 401)), "every request has an answer of one side");
+    assert!(answers.iter().all(|(target, status)| *target != "/neither/x" || *status == Some(401)));
+    assert!(answers.iter().all(|(_, status)| matches!(status, None | Some(200 | 401))), "every request has an answer of one side");
     let decisions = world.decisions();
-    assert_eq!(decisions.len(), answers.len());
+    // A request that was under way when its side was closed is cut: that is a second word on it, never a second allow.
+    let mut verdicts = std::collections::BTreeMap::new();
+    for own in &decisions {
+        verdicts.entry(own["request_id"].to_string()).or_insert_with(Vec::new).push(own["decision"] == "allow");
+    }
+    assert_eq!(verdicts.len(), answers.len());
+    assert!(verdicts.values().all(|list| !list[1..].contains(&true)), "{verdicts:?}");
     // One configuration, one answer: the hash on record says which side decided.
     let mut sides = std::collections::BTreeMap::new();
     for own in decisions.iter().filter(|own| own["decision"] == "allow") {
@@ -91,8 +102,8 @@ async fn a_broken_configuration_is_refused_recorded_and_changes_nothing() {
         let before = world.records("configuration").len();
         world.rewrite("app", broken);
         world.server.reload().await.unwrap_err();
+        assert_eq!(world.records("configuration").len(), before + 1, "the refusal is on record: {broken}");
         assert_eq!(world.server.gateway().snapshot.load().hash, hash, "{broken}");
-        let _ = before;
         let mut client = world.connect("app.test").await;
         assert_eq!(client.ask("GET", "/public/x", &host, "").await.unwrap().status, 200);
         assert_eq!(client.ask("GET", "/x", &host, "").await.unwrap().status, 401);

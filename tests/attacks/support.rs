@@ -188,15 +188,19 @@ impl Client {
     /// Sends a whole request with this target, and the fields in `more`, each with its CR LF.
     pub async fn ask(&mut self, method: &str, target: &str, host: &str, more: &str) -> Option<Reply> {
         self.send(format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n")).await;
-        self.reply().await
+        self.reply_to(method).await
     }
 
     /// The next answer; none when the connection is closed instead.
     pub async fn reply(&mut self) -> Option<Reply> {
-        tokio::time::timeout(Duration::from_secs(10), self.read_reply()).await.expect("an answer or an end within ten seconds")
+        self.reply_to("GET").await
     }
 
-    async fn read_reply(&mut self) -> Option<Reply> {
+    async fn reply_to(&mut self, method: &str) -> Option<Reply> {
+        tokio::time::timeout(Duration::from_secs(10), self.read_reply(method)).await.expect("an answer or an end within ten seconds")
+    }
+
+    async fn read_reply(&mut self, method: &str) -> Option<Reply> {
         let end = loop {
             if let Some(at) = find(&self.read, b"\r\n\r\n") {
                 break at + 4;
@@ -206,7 +210,7 @@ impl Client {
         let head = String::from_utf8_lossy(&self.read.drain(..end).collect::<Vec<_>>()).into_owned();
         let status = head.split(' ').nth(1)?.parse().ok()?;
         let length = field(&head, "content-length").and_then(|text| text.parse::<usize>().ok());
-        let wanted = length.unwrap_or(0);
+        let wanted = if method == "HEAD" { 0 } else { length.unwrap_or(0) };
         while self.read.len() < wanted {
             self.more().await?;
         }
@@ -344,8 +348,10 @@ async fn record(mut stream: TcpStream, recorded: Arc<Mutex<Vec<String>>>) -> std
         };
         let head = String::from_utf8_lossy(&bytes.drain(..end + 4).collect::<Vec<_>>()).into_owned();
         let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        let is_head = head.starts_with("HEAD ");
         recorded.lock().unwrap().push(head);
         match target.as_str() {
+            _ if is_head => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await?,
             "/app/stream" => stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n").await?,
             "/app/ws" => {
                 stream
