@@ -104,6 +104,10 @@ fn known_idp(value: &Value<'_>, idps: Option<&[Idp]>) -> Option<Box<str>> {
     // With a mistake in the providers it is not known which ids there are.
     let Some(idps) = idps else { return Some(text) };
     if idps.iter().any(|idp| idp.id == text) {
+        value.warn(
+            "this version trusts no provider's second factor yet: everybody shows the gateway's own",
+            "keep it for a later version, or remove it",
+        );
         return Some(text);
     }
     let ids: Vec<&str> = idps.iter().map(|idp| &*idp.id).collect();

@@ -295,6 +295,14 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
+impl Config {
+    /// The listeners that are listened on: those whose port the gateway itself or a route names.
+    pub fn active_listeners(&self) -> impl Iterator<Item = &Listener> {
+        let named = |port| self.gateway.url.port == port || self.routes.iter().any(|route| route.from.port == port);
+        self.listeners.iter().filter(move |listener| listener.public_port == 0 || named(listener.public_port))
+    }
+}
+
 impl Clone for Tls {
     fn clone(&self) -> Self {
         Self { profile: self.profile, certificates: self.certificates.clone() }

@@ -45,6 +45,11 @@ impl Exchanges {
         self.open.len()
     }
 
+    /// Cuts every exchange that is still under way.
+    pub fn cut_all(&self) {
+        self.open.iter().for_each(|entry| entry.cut.cancel());
+    }
+
     /// Judges every exchange by a new configuration and cuts those that it does not allow. A factor that has grown too old
     /// since the exchange began cuts nothing: freshness is asked at the door. Returns how many were cut.
     pub fn judge_again(&self, table: &RouteTable, now: Timestamp) -> usize {

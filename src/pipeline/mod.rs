@@ -10,9 +10,9 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use kernel::policy::{Decision, decide};
+use kernel::policy::{Decision, Permit, decide};
 use kernel::request::{RequestFault, Upgrade, headers};
-use kernel::route::{Route, SecondSpellings, Target};
+use kernel::route::{SecondSpellings, Target};
 use kernel::{Failure, Refusal, Rejection};
 
 use crate::entropy;
@@ -51,6 +51,9 @@ async fn judge_and_forward(
     let listener = snapshot.listener(&facts.connection.listener).ok_or(Failure::Overloaded)?;
     let request = visit.read(facts, head, listener)?;
     snapshot.limits.spend_address(visit.address_key())?;
+    if let Some(asset) = portal::asset(&request) {
+        return Ok(asset);
+    }
     let target = snapshot.table.find(&request);
     visit.person = identify::presented(gateway, snapshot, visit, &request, &head.headers).await?;
     if let Some(page) = portal::page_of(&target, &request) {
@@ -60,10 +63,9 @@ async fn judge_and_forward(
         return Err(Rejection::UnknownHost.into());
     };
     visit.route = Some(Arc::clone(&route));
-    check_for_route(&route, visit, head)?;
     let shown = identify::for_route(visit, &route);
     let permit = match decide(&route, request, &shown.presented(), gateway.clock.now()) {
-        Decision::Allow(permit) => permit,
+        Decision::Allow(permit) => check_for_route(permit, head)?,
         Decision::Challenge(challenge) => return Err(Rejection::Challenge(challenge).into()),
         Decision::Deny(reason) => return Err(Rejection::Forbidden(reason).into()),
     };
@@ -73,14 +75,16 @@ async fn judge_and_forward(
     forward::forward(gateway, snapshot, visit, recorded, head, incoming).await
 }
 
-/// What a route asks of a request before any rule is looked at.
-fn check_for_route(route: &Route, visit: &Visit, head: &Parts) -> Result<(), Rejection> {
-    let Some(request) = &visit.request else { return Ok(()) };
-    if request.has_second_spellings && route.second_spellings == SecondSpellings::Refuse {
+/// What a route asks of a request that a rule allows. Asked after the rules, so that a stranger who is refused cannot tell a
+/// listed host from an unlisted one by it.
+fn check_for_route(permit: Permit, head: &Parts) -> Result<Permit, Rejection> {
+    let request = permit.request();
+    if request.has_second_spellings && permit.route().second_spellings == SecondSpellings::Refuse {
         return Err(Rejection::Malformed(RequestFault::SecondSpelling));
     }
     match request.upgrade {
-        Upgrade::None => Ok(()),
-        Upgrade::WebSocket => headers::websocket_origin(&head.headers, &request.authority),
+        Upgrade::None => {}
+        Upgrade::WebSocket => headers::websocket_origin(&head.headers, &request.authority)?,
     }
+    Ok(permit)
 }

@@ -70,6 +70,11 @@ pub async fn submit(desk: Desk<'_>, form: Form) -> Result<Response<Body>, Refusa
     let identity = live.facts().identity.clone();
     let mut enrolment = pending(desk)?;
     let mut field = invite_field(desk, &enrolment).await?;
+    // One submission is one attempt, whatever it holds; it is counted before anything in it is looked at.
+    let attempted = form.field("invite").is_some() || form.field("code").is_some();
+    if attempted && let Err(fault) = allow_attempt(desk, &identity.subject).await? {
+        return refuse(desk, &enrolment, field, place.as_ref(), &identity, EnrolFault::Code(fault)).await;
+    }
     if let (InviteField::Ask, Some(text)) = (field, form.field("invite").filter(|text| !text.is_empty())) {
         match good_invite(desk, &identity, text).await? {
             Some(invite) => {
@@ -98,9 +103,6 @@ async fn confirm(
     let live = desk.signed_in()?;
     let subject = identity.subject.clone();
     let failed = |fault| refuse(desk, enrolment, InviteField::Settled, place.as_ref(), identity, EnrolFault::Code(fault));
-    if let Err(fault) = allow_attempt(desk, &subject).await? {
-        return failed(fault).await;
-    }
     let Ok(code) = TotpCode::parse(code) else { return failed(CodeFault::Wrong).await };
     let secret = TotpSecret::from_slice(&enrolment.secret).ok_or(Failure::Bug("a fresh TOTP secret has not its length"))?;
     let now = desk.gateway.clock.now();
@@ -168,16 +170,6 @@ async fn invite_field(desk: Desk<'_>, enrolment: &Enrolment) -> Result<InviteFie
 
 /// An invitation is for one e-mail address; a person whose IdP vouches for none cannot be invited.
 async fn good_invite(desk: Desk<'_>, identity: &Identity, text: &str) -> Result<Option<TokenHash>, Refusal> {
-    if let Err(fault) = allow_attempt(desk, &identity.subject).await? {
-        desk.record_change(
-            AccountChange::EnrolFactor(FactorKind::Totp),
-            identity,
-            ChangedBy::Person(identity.subject.clone()),
-            Some(fault.reason()),
-        )
-        .await?;
-        return Ok(None);
-    }
     let (Some(token), Some(email)) = (Token::parse(text.trim_ascii()), identity.email.as_ref()) else {
         return Ok(None);
     };

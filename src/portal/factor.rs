@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Response;
 use kernel::event::AuthenticationStep;
-use kernel::factor::lockout::{self, Allowance};
+use kernel::factor::lockout::Allowance;
 use kernel::factor::recovery::RecoveryCode;
 use kernel::factor::totp::{self, ClockSkew, Step as TotpStep, TotpCode, TotpFault, TotpSecret};
 use kernel::identity::Subject;
@@ -129,7 +129,13 @@ async fn judge_totp(desk: Desk<'_>, subject: &Subject, factor: &TotpFactor, code
             let first = desk.gateway.store.accept_totp_step(subject.clone(), step.number()).await.map_err(Failure::from)?;
             if first { Ok(()) } else { Err(CodeFault::Reused) }
         }
-        Err(fault) => Err(of_totp(fault)),
+        Err(fault) => {
+            if let Some(step) = fault.given_away() {
+                // The page will say how far the clock is off, which tells a guesser that this code is right at its time.
+                desk.gateway.store.accept_totp_step(subject.clone(), step.number()).await.map_err(Failure::from)?;
+            }
+            Err(of_totp(fault))
+        }
     })
 }
 
@@ -142,33 +148,22 @@ pub const fn of_totp(fault: TotpFault) -> CodeFault {
     }
 }
 
-/// Counts an attempt as failed before it is made; success clears the count. Of attempts made at once only the one that
-/// counted next after what it had read may go on.
+/// Judges whether a code may be tried now, and counts the attempt as failed before it is made; success clears the count.
 pub async fn allow_attempt(desk: Desk<'_>, subject: &Subject) -> Result<Result<(), CodeFault>, Refusal> {
-    if let Err(rejection) = desk.snapshot.limits.spend_second_factor(subject) {
-        let wait = match rejection {
-            Rejection::Throttled { retry_after } => retry_after,
-            other => return Err(other.into()),
-        };
-        return Ok(Err(CodeFault::Wait(wait)));
+    match desk.snapshot.limits.spend_second_factor(subject) {
+        Ok(()) => {}
+        Err(Rejection::Throttled { retry_after }) => return Ok(Err(CodeFault::Wait(retry_after))),
+        Err(other) => return Err(other.into()),
     }
-    let store = &desk.gateway.store;
-    let now = desk.gateway.clock.now();
-    let before = store.attempts(subject.clone()).await.map_err(Failure::from)?;
-    match lockout::state(before.failures, before.last_failure, now) {
-        Allowance::Try => {}
-        Allowance::Wait(wait) => return Ok(Err(CodeFault::Wait(wait))),
-        Allowance::Stopped => return Ok(Err(CodeFault::Stopped)),
-    }
-    let counted = store.count_failure(subject.clone(), now).await.map_err(Failure::from)?;
-    let alone = counted.failures == before.failures.saturating_add(1);
-    Ok(if alone { Ok(()) } else { Err(CodeFault::Wait(AT_ONCE_PAUSE)) })
+    let allowance = desk.gateway.store.begin_attempt(subject.clone(), desk.gateway.clock.now()).await.map_err(Failure::from)?;
+    Ok(match allowance {
+        Allowance::Try => Ok(()),
+        Allowance::Wait(wait) => Err(CodeFault::Wait(wait)),
+        Allowance::Stopped => Err(CodeFault::Stopped),
+    })
 }
 
 pub async fn factors_of(gateway: &Gateway, live: &Live) -> Result<Factors, Failure> {
     let subject = live.facts().identity.subject.clone();
     Ok(gateway.store.factors(subject).await?)
 }
-
-/// What attempts that were overtaken by another are told to wait.
-const AT_ONCE_PAUSE: Duration = Duration::from_secs(1);

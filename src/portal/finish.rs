@@ -3,7 +3,7 @@
 
 use http::Response;
 use kernel::event::AuthenticationStep;
-use kernel::policy::Reason;
+use kernel::policy::{Challenge, Reason};
 use kernel::session::Token;
 use kernel::session::token::Purpose;
 use kernel::{Refusal, Rejection};
@@ -43,5 +43,9 @@ pub async fn finish(desk: Desk<'_>) -> Result<Response<Body>, Refusal> {
 async fn refuse(desk: Desk<'_>, detail: &str) -> Result<Response<Body>, Refusal> {
     let step = Step { failure: Some(Reason::SignInNotBegun), detail: Some(detail.to_owned()), ..Step::default() };
     desk.record_step(AuthenticationStep::Finish, step).await?;
-    Err(Rejection::BadSubmission(Reason::SignInNotBegun).into())
+    Err(match desk.visit.person {
+        Some(_) => Rejection::BadSubmission(Reason::SignInNotBegun).into(),
+        // A stranger is answered as on a host that no route has.
+        None => Rejection::Challenge(Challenge::SignIn).into(),
+    })
 }

@@ -59,6 +59,14 @@ pub fn page_of(target: &Target, request: &CanonicalRequest) -> Option<Page> {
     }
 }
 
+/// An asset of the pages. The same on every host, listed or not, and for everybody, so that it tells nothing; it is not
+/// recorded (docs/security.md).
+#[must_use]
+pub fn asset(request: &CanonicalRequest) -> Option<Response<Body>> {
+    let asked = matches!(request.method, Method::GET | Method::HEAD);
+    if asked { assets::find(request.path.as_str()) } else { None }
+}
+
 /// Serves a page, and records that before the answer goes out.
 pub async fn serve(
     gateway: &Arc<Gateway>,
@@ -71,10 +79,6 @@ pub async fn serve(
     let Some(request) = visit.request.clone() else {
         return Err(Failure::Bug("a page was served before its request was read").into());
     };
-    if let Some(name) = request.path.as_str().strip_prefix(assets::PREFIX) {
-        // Assets are the same for everybody and say nothing; they are not recorded (docs/security.md).
-        return assets::find(name).ok_or_else(|| Rejection::NoPage(Reason::NoSuchPage).into());
-    }
     let response = {
         let desk = Desk { gateway, snapshot, visit, head, request: &request };
         match page {
@@ -130,6 +134,8 @@ impl Desk<'_> {
         let path = self.request.path.as_str();
         match (path, self.request.method.clone()) {
             ("/.portcullis/finish", Method::GET) => finish::finish(self).await,
+            // A stranger is answered as on a host that no route has.
+            _ if self.visit.person.is_none() => Err(Rejection::Challenge(Challenge::SignIn).into()),
             ("/.portcullis/session", Method::GET) => home::session(self),
             (pages::SIGN_OUT, Method::POST) => logout::sign_out(self, self.form(body).await?).await,
             _ => Err(no_page(path)),
@@ -187,7 +193,7 @@ impl Desk<'_> {
             failure: outcome.failure,
             detail: outcome.detail,
             idp: outcome.idp.map(str::to_owned),
-            actor: outcome.live.map(|live| record::actor(live)).or(outcome.actor),
+            actor: outcome.live.map(record::actor).or(outcome.actor),
             client: Some(self.visit.client()),
             user_agent: self.visit.user_agent.clone(),
         };

@@ -56,7 +56,7 @@ pub fn snapshot(
             Enrolment::Invite => EnrolmentPolicy::Invite,
             Enrolment::FirstLogin { window } => EnrolmentPolicy::FirstLogin(window),
         },
-        listeners: config.listeners.iter().map(trust).collect(),
+        listeners: config.active_listeners().map(trust).collect(),
         limits: Arc::new(limits),
         upstreams,
     })

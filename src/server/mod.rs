@@ -124,7 +124,8 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
         metrics: Metrics::default(),
         tasks,
     });
-    let addresses = bound.iter().zip(&config.listeners).map(|(bound, listener)| ((&*listener.name).into(), bound.local_addr())).collect();
+    let addresses =
+        bound.iter().zip(config.active_listeners()).map(|(bound, listener)| ((&*listener.name).into(), bound.local_addr())).collect();
     let server = Arc::new(Server {
         gateway: Arc::clone(&gateway),
         config_dir,
@@ -163,8 +164,11 @@ impl Server {
         let drain = self.config.load().limits.drain_timeout;
         self.shutdown.cancel();
         self.gateway.tasks.close();
-        if tokio::time::timeout(drain + DRAIN_GRACE, self.gateway.tasks.wait()).await.is_err() {
-            tracing::warn!(drain.limit = ?drain, "some exchanges did not end in time and were cut");
+        if tokio::time::timeout(drain, self.gateway.tasks.wait()).await.is_err() {
+            tracing::warn!(drain.limit = ?drain, exchanges = self.gateway.exchanges.count(), "what did not end in time is cut");
+            self.gateway.exchanges.cut_all();
+            // What hangs even then ends with the process.
+            let _ended = tokio::time::timeout(DRAIN_GRACE, self.gateway.tasks.wait()).await;
         }
         if let Err(failure) = self.gateway.sessions.keep_sights().await {
             tracing::error!(error = %failure, "when sessions were last seen could not be kept");
@@ -191,7 +195,7 @@ impl Server {
 fn bind_listeners(config: &Config, clock: &Clock) -> Result<(Vec<Bound>, Vec<Arc<ServerTls>>), StartFault> {
     let mut bound = Vec::new();
     let mut all = Vec::new();
-    for listener in &config.listeners {
+    for listener in config.active_listeners() {
         let settings = compile::listener_settings(config, listener);
         let tls = Arc::new(ServerTls::new(profile(config.tls.profile), settings.protocols, certificates(config, clock)?)?);
         bound.push(listener::bind(settings, Arc::clone(&tls))?);
@@ -248,5 +252,5 @@ fn upstreams(config: &Config, key: &AssertionKey, tasks: &TaskTracker, closing: 
     Upstreams::new(settings, tasks.clone(), closing.clone())
 }
 
-/// Beyond the drain time, for what follows the last byte.
+/// For exchanges that were cut to come to their end, and on record.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);

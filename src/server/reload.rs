@@ -173,7 +173,7 @@ fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadFault> {
             "gateway.master_key",
             old.gateway.master_key.keys().iter().map(config::Key::expose).ne(new.gateway.master_key.keys().iter().map(config::Key::expose)),
         ),
-        ("[[listener]]", old.listeners != new.listeners),
+        ("[[listener]], or which of them the routes use,", old.active_listeners().ne(new.active_listeners())),
         ("[operations]", old.operations != new.operations),
         ("tls.profile", old.tls.profile != new.tls.profile),
         ("[store]", old.store != new.store),

@@ -16,7 +16,7 @@ pub async fn run(gateway: Arc<Gateway>, shutdown: CancellationToken) {
     let mut turns: u64 = 0;
     while shutdown.run_until_cancelled(turn.tick()).await.is_some() {
         tell(keep(&gateway).await);
-        if turns % SWEEP_EVERY == 0 {
+        if turns.is_multiple_of(SWEEP_EVERY) {
             tell(gateway.store.sweep(gateway.clock.now()).await.map_err(Failure::from));
         }
         turns = turns.wrapping_add(1);

@@ -21,5 +21,7 @@ pub mod quota;
 pub mod event;
 pub mod redirect;
 pub mod refusal;
+#[cfg(test)]
+mod tests;
 
 pub use refusal::{Failure, Refusal, Rejection};

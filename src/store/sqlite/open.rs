@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+use rustix::fs::OFlags;
 use thiserror::Error;
 use tracing::{info, warn};
 
@@ -76,8 +77,10 @@ fn prepare_file(path: &Path) -> Result<PathBuf, OpenFault> {
         return Err(OpenFault::Exposed(folder));
     }
     let file = folder.join(name);
-    OpenOptions::new().append(true).create(true).mode(0o600).open(&file).map_err(fault)?;
-    fs::set_permissions(&file, Permissions::from_mode(0o600)).map_err(fault)?;
+    // A link is not followed: it could make another file of this user's into the database.
+    let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
+    let handle = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(no_follow).open(&file).map_err(fault)?;
+    handle.set_permissions(Permissions::from_mode(0o600)).map_err(fault)?;
     Ok(file)
 }
 

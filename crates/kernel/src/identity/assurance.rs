@@ -135,3 +135,7 @@ impl Assurance {
 
 /// How far a clock may be set back by time synchronisation before a proof's age counts as unknown.
 const CLOCK_STEP_MAX: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+#[path = "assurance_tests.rs"]
+mod tests;

@@ -1,6 +1,8 @@
 //! Who somebody is, and how well that is known.
 
 pub mod assurance;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -111,3 +113,6 @@ impl fmt::Display for Subject {
         write!(f, "{}#{}", self.issuer, self.sub)
     }
 }
+
+#[cfg(test)]
+mod record_tests;

@@ -58,3 +58,7 @@ impl Hours {
         began_today || began_yesterday
     }
 }
+
+#[cfg(test)]
+#[path = "hours_tests.rs"]
+mod tests;

@@ -7,6 +7,10 @@ pub mod hours;
 pub mod permit;
 pub mod reason;
 pub mod rule;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_hours;
 
 pub use decide::{Challenge, Decision, Presented, decide};
 pub use permit::{Admitted, Permit, Recorded};

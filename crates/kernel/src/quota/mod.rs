@@ -42,3 +42,7 @@ impl Rate {
         self.per / self.count.get()
     }
 }
+
+#[cfg(test)]
+#[path = "quota_tests.rs"]
+mod tests;

@@ -7,6 +7,10 @@ pub mod host;
 pub mod path;
 #[cfg(test)]
 mod tests_headers;
+#[cfg(test)]
+mod tests_host;
+#[cfg(test)]
+mod tests_path;
 
 use std::fmt;
 

@@ -4,8 +4,10 @@
 //! form of RFC 3986 §6.2.2 (escapes of unreserved characters decoded, hex digits in upper case), and that very text is
 //! what rules match, what the log states and what the upstream receives.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 /// A path with exactly one reading. Begins with `/`; canonicalising it again gives the same text.
@@ -73,6 +75,12 @@ impl CanonicalPath {
         self.0.strip_prefix('/').unwrap_or(&self.0).split('/')
     }
 
+    /// The segments as a program behind the gateway reads them, with every escape decoded. No separator, dot segment or
+    /// control character can come out: those escapes have no reading.
+    pub fn decoded_segments(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.segments().map(decode)
+    }
+
     /// Whether the path is `prefix` itself or lies below it, segment-wise: `/a` is a prefix of `/a/b`, not of `/ab`.
     #[must_use]
     pub fn is_under(&self, prefix: &str) -> bool {
@@ -115,6 +123,11 @@ pub(crate) fn push_segment(canonical: &mut String, segment: &str) -> Result<(), 
         decoded.push(value);
     }
     refuse_reading(&decoded)
+}
+
+/// Decodes what [`push_segment`] wrote, once. The octets are UTF-8, or there would be no canonical text.
+pub(crate) fn decode(canonical: &str) -> Cow<'_, str> {
+    percent_decode_str(canonical).decode_utf8_lossy()
 }
 
 fn hex(digit: u8) -> Result<u8, PathFault> {

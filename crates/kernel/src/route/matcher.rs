@@ -1,10 +1,14 @@
 //! Path patterns: `*` matches inside one segment, `**` any number of segments. Case-sensitive, segment by segment.
+//!
+//! Both sides are compared with their escapes decoded, as a program behind the gateway reads them: `/%40a` and `/@a` are one
+//! path to it, so an `except` for the one must hold for the other.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use thiserror::Error;
 
-use crate::request::path::{CanonicalPath, PathFault, push_segment};
+use crate::request::path::{CanonicalPath, PathFault, decode, push_segment};
 
 /// A path pattern of an allow rule.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,7 +21,7 @@ pub struct PathPattern {
 enum SegmentPattern {
     /// `**`
     AnyNumber,
-    /// Literal parts between the `*`s; one part has no star.
+    /// Literal parts between the `*`s, decoded; one part has no star.
     Parts(Vec<Box<str>>),
 }
 
@@ -61,7 +65,7 @@ impl PathPattern {
 
     #[must_use]
     pub fn matches(&self, path: &CanonicalPath) -> bool {
-        let segments: Vec<&str> = path.segments().collect();
+        let segments: Vec<Cow<'_, str>> = path.decoded_segments().collect();
         matches_from(&self.segments, &segments)
     }
 
@@ -129,13 +133,13 @@ fn literal(text: &str) -> Result<Box<str>, PatternFault> {
         }
     }
     push_segment(&mut canonical, &escaped)?;
-    Ok(canonical.into())
+    Ok(decode(&canonical).into())
 }
 
 /// The usual glob walk: only the last `**` met is ever tried again, so the work is bounded by segments times pattern.
-fn matches_from(pattern: &[SegmentPattern], path: &[&str]) -> bool {
+fn matches_from(pattern: &[SegmentPattern], path: &[Cow<'_, str>]) -> bool {
     let (mut pattern, mut path) = (pattern, path);
-    let mut retry: Option<(&[SegmentPattern], &[&str])> = None;
+    let mut retry: Option<(&[SegmentPattern], &[Cow<'_, str>])> = None;
     loop {
         match (pattern.split_first(), path.split_first()) {
             (None, None) => return true,

@@ -1,6 +1,8 @@
 //! Routes: the protected systems, found by the authority of a request. One map, no patterns, no default.
 
 pub mod matcher;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fmt;

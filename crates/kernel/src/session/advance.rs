@@ -89,3 +89,7 @@ pub fn advance(state: SessionState, event: SessionEvent, rules: &SessionRules, n
         SessionEvent::End(reason) => end(reason),
     }
 }
+
+#[cfg(test)]
+#[path = "advance_tests.rs"]
+mod tests;

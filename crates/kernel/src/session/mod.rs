@@ -2,6 +2,8 @@
 
 pub mod advance;
 pub mod pauses;
+#[cfg(test)]
+mod tests;
 pub mod token;
 
 use std::fmt;
@@ -83,3 +85,6 @@ impl<'de> Deserialize<'de> for SessionId {
         Self::parse(&text).ok_or_else(|| serde::de::Error::custom("a session id is 32 hex digits"))
     }
 }
+
+#[cfg(test)]
+mod record_tests;

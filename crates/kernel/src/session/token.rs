@@ -107,3 +107,7 @@ impl fmt::Debug for TokenHash {
         self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
+
+#[cfg(test)]
+#[path = "token_tests.rs"]
+mod tests;

@@ -105,7 +105,7 @@ pub static MESSAGES: Messages = Messages {
     details: "Einzelheiten",
     system: "System",
     address: "Adresse",
-    ask: "Ansprechpartner",
+    ask: "Zuständig",
     admission: "Verlangt wird",
     open_hours: "Geöffnet",
     networks: "Erreichbar aus",
@@ -139,7 +139,7 @@ pub static MESSAGES: Messages = Messages {
     factor_asked: |factor, age| format!("{factor}, nicht älter als {}", UNITS.span(age)),
     step_up: |factor| format!("Vorher wird verlangt: {factor}"),
     codes_left: |left| if left == 0 { "keine mehr übrig".to_owned() } else { format!("noch {left} übrig") },
-    browser_on: |browser, system| format!("{browser} unter {system}"),
+    browser_on: |browser, system| format!("{browser} auf {system}"),
     reasons: de_reasons::words,
 };
 
