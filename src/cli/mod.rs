@@ -98,14 +98,13 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::User(args) => orders::user(&dir, &args),
         Command::Session(args) => orders::session(&dir, &args),
         Command::Key(args) => key::run(&args),
-        Command::Completions(CompletionsArgs { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut std::io::stdout());
-            ExitCode::SUCCESS
-        }
-        Command::Man => match clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => refuse(&error.to_string()),
-        },
+        Command::Completions(CompletionsArgs { shell }) => with_output(|out, _| {
+            // Into memory first: the generator panics where the reader of a pipe has left.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut script);
+            out.write_all(&script).map(|()| exit::DONE)
+        }),
+        Command::Man => with_output(|mut out, _| clap_mangen::Man::new(Cli::command()).render(&mut out).map(|()| exit::DONE)),
     }
 }
 
