@@ -148,6 +148,12 @@ impl World {
         control::give(&self.state_dir(), &order).await.unwrap()
     }
 
+    /// The `sub` of everybody who ever signed in.
+    pub async fn gateway_subjects(&self) -> Vec<String> {
+        let subjects = self.server().gateway().store.subjects().await.unwrap();
+        subjects.into_iter().map(|record| record.identity.subject.sub).collect()
+    }
+
     /// All audit records so far, in order. A record stands in the file before its answer goes out.
     pub fn records(&self) -> Vec<serde_json::Value> {
         let mut segments: Vec<_> = fs::read_dir(self.audit_dir()).unwrap().map(|entry| entry.unwrap().path()).collect();
