@@ -1,0 +1,17 @@
+//! What the tests stand on: a running gateway with everything around it ([`World`]), a person's browser ([`Browser`]) and
+//! phone ([`Phone`]), a client that writes raw bytes ([`Wire`]), and an upstream that keeps the bytes it got ([`Recorder`]).
+#![allow(dead_code, unused_imports, reason = "each file of tests uses its own part")]
+
+mod browser;
+mod phone;
+mod provider;
+mod recorder;
+mod wire;
+mod world;
+
+pub use browser::{Browser, Visit};
+pub use phone::Phone;
+pub use provider::Provider;
+pub use recorder::{Manner, Recorder};
+pub use wire::{Answer, Wire};
+pub use world::{APP, GATE, PUB, Setup, UNLISTED, World, navigation};
