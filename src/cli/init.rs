@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use kernel::request::host::Authority;
@@ -135,8 +135,12 @@ fn read_system(text: &str) -> Result<(String, String), String> {
 }
 
 fn write_all(dir: &Path, randomness: &Randomness, answers: &Answers) -> io::Result<()> {
-    for folder in ["routes", "keys", "certs", "state", "audit"] {
+    for folder in ["routes", "certs"] {
         fs::create_dir_all(dir.join(folder))?;
+    }
+    // Secrets and records are the owner's alone, their names and sizes included.
+    for folder in ["keys", "state", "audit"] {
+        fs::DirBuilder::new().mode(0o700).create(dir.join(folder))?;
     }
     key_file::generate(&dir.join("keys/master.key"), &randomness.master)?;
     key_file::generate(&dir.join("keys/audit.key"), &randomness.audit)?;
