@@ -73,6 +73,17 @@ fn init_overwrites_nothing_and_writes_nothing_on_half_the_answers() {
 }
 
 #[test]
+fn what_init_writes_of_secrets_and_records_is_the_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(initialise(dir.path(), ANSWERS).0, exit::DONE);
+    for name in ["keys", "state", "audit", "keys/master.key", "keys/audit.key", "keys/oidc.secret", "certs/gate.key"] {
+        let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name} has mode {mode:o}");
+    }
+}
+
+#[test]
 fn a_broken_configuration_exits_78_with_nothing_on_stdout() {
     let dir = tempfile::tempdir().unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
