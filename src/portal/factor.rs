@@ -129,7 +129,13 @@ async fn judge_totp(desk: Desk<'_>, subject: &Subject, factor: &TotpFactor, code
             let first = desk.gateway.store.accept_totp_step(subject.clone(), step.number()).await.map_err(Failure::from)?;
             if first { Ok(()) } else { Err(CodeFault::Reused) }
         }
-        Err(fault) => Err(of_totp(fault)),
+        Err(fault) => {
+            // A code that is told to be early would be right soon, and whoever guessed it now knows: it is used up.
+            if let Some(step) = fault.given_away() {
+                desk.gateway.store.accept_totp_step(subject.clone(), step.number()).await.map_err(Failure::from)?;
+            }
+            Err(of_totp(fault))
+        }
     })
 }
 
