@@ -1,5 +1,8 @@
 //! The gateway as a whole, between a certified provider, a recording upstream and clients that say exactly what a test wants.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod control;
+mod redirects;
+mod second_factor;
 mod sign_in;
 mod support;

@@ -219,7 +219,8 @@ pub fn hidden(page: &str) -> Vec<(String, String)> {
         let value = |name: &str| input.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap().to_owned();
         (value("name"), unescape(&value("value")))
     };
-    inputs.map(field).collect()
+    // A page may offer two forms that carry the same field; a browser submits one of them.
+    inputs.map(field).collect::<BTreeMap<_, _>>().into_iter().collect()
 }
 
 /// The codes on a page of recovery codes.
