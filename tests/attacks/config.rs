@@ -145,3 +145,21 @@ async fn what_cannot_be_recorded_does_not_pass() {
     }
     assert_eq!(world.received(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn the_end_of_a_session_cuts_its_streams_and_its_cookie_opens_nothing_more() {
+    use kernel::session::EndReason;
+    use portcullis::store::SessionFilter;
+
+    let world = World::start().await;
+    let host = format!("app.test:{}", world.port);
+    let cookie = format!("Cookie: __Host-portcullis={}\r\n", world.sign_in(&["staff"]).await);
+    let mut stream = world.connect("app.test").await;
+    assert_eq!(stream.ask("GET", "/app/stream", &host, &cookie).await.unwrap().status, 200);
+    world.server.gateway().sessions.end(SessionFilter::All, EndReason::Revoke).await.unwrap();
+    let end = async { while stream.more().await.is_some() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(5), end).await.expect("cut within five seconds");
+    world.received();
+    assert_eq!(world.connect("app.test").await.ask("GET", "/app/x", &host, &cookie).await.unwrap().status, 401);
+    assert_eq!(world.received(), Vec::<String>::new());
+}

@@ -216,3 +216,30 @@ async fn a_proxy_header_from_a_stranger_is_no_request() {
     }
     assert_eq!(world.received(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn over_http_2_nothing_spoofed_passes_either() {
+    use bytes::Bytes;
+    use http_body_util::Empty;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let world = World::start().await;
+    let cookie = world.sign_in(&["staff"]).await;
+    let stream = world.connect_as("app.test", &[b"h2"]).await;
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for (path, own) in [("/app/x", true), ("/public/x", false)] {
+        let mut request = http::Request::get(format!("https://app.test:{}{path}", world.port));
+        for (name, value) in SPOOFED.iter().filter_map(|line| line.split_once(": ")) {
+            request = request.header(name, value);
+        }
+        if own {
+            request = request.header("cookie", format!("__Host-portcullis={cookie}"));
+        }
+        let reply = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+        assert_eq!(reply.status(), 200, "{path}");
+        let received = world.received();
+        clean(&received[0]);
+        assert_eq!(fields(&received[0], "x-portcullis-subject").len(), usize::from(own), "{path}");
+    }
+}

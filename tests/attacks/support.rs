@@ -103,6 +103,11 @@ signing_key = {{ file = "{0}/audit.key" }}
         write_route(&self.folder, name, self.port, upstream, rules);
     }
 
+    /// The same, with another upstream.
+    pub fn rewrite_to(&self, name: &str, rules: &str, upstream: SocketAddr) {
+        write_route(&self.folder, name, self.port, upstream, rules);
+    }
+
     pub async fn connect(&self, name: &str) -> Client {
         Client { stream: self.connect_as(name, &[]).await, read: Vec::new() }
     }
@@ -214,6 +219,12 @@ impl Client {
         while self.read.len() < wanted {
             self.more().await?;
         }
+        // A body without a length is read whole, with its framing, where the connection ends with it.
+        if length.is_none() && status >= 200 && field(&head, "connection") == Some("close") {
+            while self.more().await.is_some() {}
+            let body = String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned();
+            return Some(Reply { status, head, body });
+        }
         let body = String::from_utf8_lossy(&self.read.drain(..wanted).collect::<Vec<_>>()).into_owned();
         Some(Reply { status, head, body })
     }
@@ -318,7 +329,7 @@ fn write_keys(folder: &TempDir) -> RootCertStore {
     roots
 }
 
-async fn free_port() -> u16 {
+pub async fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 

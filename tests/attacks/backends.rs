@@ -1,0 +1,153 @@
+//! What nginx, Apache and Node say they understood equals what was authorised, whatever the target (PN, pass rule).
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use tempfile::TempDir;
+
+use crate::support::{Reply, World, free_port};
+
+/// Targets that a back end may see, and targets that none may. Where one passes, both sides must read it alike.
+const TARGETS: [&str; 34] = [
+    "/app/x",
+    "/app/",
+    "/app",
+    "/app/%61%2d%7E",
+    "/app/%40x",
+    "/app/@x",
+    "/app/a%20b",
+    "/app/a+b",
+    "/app/a%2Bb",
+    "/app/gr%c3%b6%C3%9Fe",
+    "/app/100%25",
+    "/app/100%25-x",
+    "/app/%3Fx",
+    "/app/%23x",
+    "/app/.hidden/...",
+    "/app/a:b,c=d!$&'()*",
+    "/app/%5Bx%5D",
+    "/app/[x]^|",
+    "/app/x?y=/../../admin",
+    "/app/x?a;b//c",
+    "/app/../admin",
+    "/app/%2e%2e/admin",
+    "/app/x%2fy",
+    "/app/x%5cy",
+    "/app//x",
+    "/app/./x",
+    "/app/x;y=z",
+    "/app/x%3by",
+    "/app/%252e%252e/admin",
+    "/app/%00",
+    "/app/%c0%ae%c0%ae/admin",
+    "/app/x%25%32%66y",
+    "/app/\\x",
+    "/app/x#/../admin",
+];
+
+struct Program(Child, #[expect(dead_code, reason = "goes when the program has ended")] TempDir);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ended_already = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+/// Starts a program of `tests/env`; `command` is given the folder of its own and the port.
+async fn start(command: impl FnOnce(&Path, u16) -> Command) -> (Program, SocketAddr) {
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port().await);
+    std::fs::create_dir(folder.path().join("tree")).unwrap();
+    let child = command(folder.path(), port).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("tests/run installs the program");
+    let (program, address) = (Program(child, folder), SocketAddr::from(([127, 0, 0, 1], port)));
+    for _ in 0..1_000 {
+        if tokio::net::TcpStream::connect(address).await.is_ok() {
+            return (program, address);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{address} does not answer");
+}
+
+fn configured(program: &str, template: &str, folder: &Path, port: u16) -> Command {
+    let text = std::fs::read_to_string(environment().join(template)).unwrap();
+    let file = folder.join("server.conf");
+    std::fs::write(&file, text.replace("@PORT@", &port.to_string()).replace("@DIR@", folder.to_str().unwrap())).unwrap();
+    let mut command = Command::new(program);
+    command.arg(if program.ends_with("nginx") { "-c" } else { "-f" }).arg(file);
+    command
+}
+
+fn environment() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/env"))
+}
+
+/// Sends every target; where the back end answers, `understood` is what it says, decoded.
+async fn check(upstream: SocketAddr, understood: impl Fn(&Reply) -> Option<String>) {
+    let world = World::start().await;
+    world.rewrite_to("app", "[[allow]]\nid = \"app\"\npublic = true\npaths = [\"/app/**\"]\n", upstream);
+    world.server.reload().await.unwrap();
+    let host = format!("app.test:{}", world.port);
+    let mut passed = 0;
+    for target in TARGETS {
+        let reply = world.connect("app.test").await.ask("GET", target, &host, "Connection: close\r\n").await.unwrap();
+        let decision = world.decisions().pop().unwrap();
+        match understood(&reply) {
+            Some(path) => {
+                passed += 1;
+                assert_eq!(decision["decision"], "allow", "{target}");
+                let authorised = percent_decode_str(decision["target"].as_str().unwrap()).decode_utf8().unwrap().into_owned();
+                assert_eq!(path, authorised, "{target}");
+            }
+            None => {
+                assert_eq!(reply.status, 400, "{target}: {reply:?}");
+                assert_eq!(decision["decision"], "deny", "{target}");
+            }
+        }
+    }
+    assert_eq!(passed, 20, "the harmless targets pass");
+}
+
+fn json_field(reply: &Reply, server: &str, name: &str) -> Option<String> {
+    let json = reply.body.get(reply.body.find('{')?..=reply.body.rfind('}')?)?;
+    let told: serde_json::Value = serde_json::from_str(json).ok()?;
+    let is_back_end = reply.field("x-upstream") == Some(server) || told["server"] == server;
+    is_back_end.then(|| told[name].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn nginx_understands_what_was_authorised() {
+    let (_program, address) = start(|folder, port| {
+        let mut command = configured("/usr/sbin/nginx", "nginx.conf.template", folder, port);
+        command.arg("-e").arg(folder.join("error.log"));
+        command
+    })
+    .await;
+    check(address, |reply| json_field(reply, "nginx", "uri")).await;
+}
+
+#[tokio::test]
+async fn apache_understands_what_was_authorised() {
+    let (_program, address) = start(|folder, port| {
+        let mut command = configured("/usr/sbin/apache2", "apache.conf.template", folder, port);
+        command.arg("-DFOREGROUND");
+        command
+    })
+    .await;
+    check(address, |reply| reply.field("x-understood-uri").map(str::to_owned)).await;
+}
+
+#[tokio::test]
+async fn node_understands_what_was_authorised() {
+    let (_program, address) = start(|_, port| {
+        let mut command = Command::new("node");
+        command.arg(environment().join("upstream.mjs")).env("PORT", port.to_string());
+        command
+    })
+    .await;
+    let path = |url: String| percent_decode_str(url.split('?').next().unwrap()).decode_utf8().unwrap().into_owned();
+    check(address, |reply| json_field(reply, "node", "url").map(path)).await;
+}
