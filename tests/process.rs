@@ -4,6 +4,8 @@
 
 #[path = "process/commands.rs"]
 mod commands;
+#[path = "process/faults.rs"]
+mod faults;
 #[path = "process/kills.rs"]
 mod kills;
 #[path = "process/serving.rs"]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::refuse;
-use super::serve::{load, on_runtime, until_stopped};
+use super::serve::{NO_SIGNALS, Signals, load, on_runtime, until_stopped};
 use crate::clock::Clock;
 use crate::demo::{Ports, World};
 use crate::server;
@@ -22,6 +22,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
     logs::install(Form::Text);
     let ports = Ports { gateway: args.port, ..Ports::default() };
     on_runtime(async move {
+        let Ok(signals) = Signals::receive() else { return refuse(NO_SIGNALS) };
         let world = match World::start(ports, Clock::system()).await {
             Ok(world) => world,
             Err(error) => return refuse(&error.to_string()),
@@ -33,7 +34,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
         let exit = match server::start(loaded, world.config_dir().to_owned(), Clock::system()).await {
             Ok(server) => {
                 anstream::println!("{}", world.banner());
-                until_stopped(&server).await
+                until_stopped(&server, signals).await
             }
             Err(fault) => refuse(&fault.to_string()),
         };

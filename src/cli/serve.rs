@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{exit, refuse};
 use crate::clock::Clock;
@@ -37,6 +37,7 @@ pub fn run(config: &Path, args: &ServeArgs) -> ExitCode {
         Err(exit) => return exit,
     };
     on_runtime(async {
+        let Ok(signals) = Signals::receive() else { return refuse(NO_SIGNALS) };
         let server = match server::start(loaded, config.to_owned(), Clock::system()).await {
             Ok(server) => server,
             Err(fault) => return refuse(&fault.to_string()),
@@ -44,7 +45,7 @@ pub fn run(config: &Path, args: &ServeArgs) -> ExitCode {
         for (name, address) in server.addresses() {
             tracing::info!(listener.name = %name, listener.address = %address, "listening");
         }
-        until_stopped(&server).await
+        until_stopped(&server, signals).await
     })
 }
 
@@ -72,12 +73,24 @@ pub fn colour() -> Colour {
     if wanted { Colour::Ansi } else { Colour::Plain }
 }
 
+/// The signals that a gateway follows. They are received from before the start on: one that came while nobody received it
+/// would end the process, with nothing recorded.
+pub struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub fn receive() -> std::io::Result<Self> {
+        let [hangup, terminate, interrupt] = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        Ok(Self { hangup: hangup?, terminate: terminate?, interrupt: interrupt? })
+    }
+}
+
 /// Follows files and signals: SIGHUP reloads, SIGTERM and SIGINT stop.
-pub async fn until_stopped(server: &Arc<Server>) -> ExitCode {
-    let signals = (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) = signals else {
-        return refuse("signals cannot be received");
-    };
+pub async fn until_stopped(server: &Arc<Server>, signals: Signals) -> ExitCode {
+    let Signals { mut hangup, mut terminate, mut interrupt } = signals;
     let files = Arc::clone(server).follow_files();
     tokio::pin!(files);
     let mut following = true;
@@ -101,3 +114,6 @@ pub fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
         Err(error) => refuse(&format!("no runtime: {error}")),
     }
 }
+
+/// Said when the system refuses to deliver signals.
+pub const NO_SIGNALS: &str = "signals cannot be received";

@@ -1,3 +1,4 @@
+//! Sealing: what was sealed opens in its own place with its own key, and nowhere else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use super::*;

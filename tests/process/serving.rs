@@ -38,6 +38,17 @@ fn it_serves_records_and_ends_with_exit_zero_and_an_empty_standard_output() {
 }
 
 #[test]
+fn a_stop_as_soon_as_it_answers_is_as_orderly_as_any() {
+    let world = World::new();
+    for _ in 0..8 {
+        assert!(world.serve().stop().success());
+    }
+    let lifecycle = world.records().iter().filter(|record| record["class_uid"] == 6002).count();
+    assert_eq!(lifecycle, 16, "every start and every stop");
+    world.check(&["audit", "verify"], 0);
+}
+
+#[test]
 fn operations_answer_health_and_metrics_and_nothing_else() {
     let world = World::new();
     let _gateway = world.serve();

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -182,6 +182,11 @@ impl Gateway {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Sets how long a file of the running gateway may grow, in bytes; None takes the limit away.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+    }
+
     /// SIGKILL: nothing is tidied up.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -319,7 +324,7 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// An empty file's worth of nothing: creates or truncates.
+/// Cuts a file to a length.
 pub fn truncate(path: &std::path::Path, length: u64) {
     File::options().write(true).open(path).unwrap().set_len(length).unwrap();
 }

@@ -1,3 +1,4 @@
+//! Migrations: steps are applied once and in order, and a database that differs is left alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use super::*;

@@ -1,3 +1,4 @@
+//! Lockout: when wrong codes keep a person waiting, and for how long.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use proptest::prelude::*;

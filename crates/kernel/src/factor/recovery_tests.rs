@@ -1,3 +1,4 @@
+//! Recovery codes: their form, and that each is good once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;

@@ -1,3 +1,4 @@
+//! TOTP codes at their boundaries: the vectors of RFC 6238, skew and replay.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+//! Assurance: which proof of a factor satisfies which requirement.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+//! Addresses, subjects and groups: what is read as one, and the form that is kept.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use proptest::prelude::*;

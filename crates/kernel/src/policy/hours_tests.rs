@@ -1,3 +1,4 @@
+//! Hours: days, zones and the edges of a window.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use jiff::civil::time;

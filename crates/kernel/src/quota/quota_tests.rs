@@ -1,3 +1,4 @@
+//! Rates: how they are read, and what they allow.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use super::*;

@@ -1,3 +1,4 @@
+//! The life of a session: every event in every state.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+//! Ids of sessions have one spelling.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use super::*;

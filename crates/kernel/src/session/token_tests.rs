@@ -1,3 +1,4 @@
+//! Tokens: their text, their hashes and what they are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;
