@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod control;
+mod expiry;
 mod redirects;
 mod second_factor;
 mod sign_in;

@@ -1,6 +1,6 @@
 //! Signing in, from the first navigation to the exact address, and what others get instead.
 
-use crate::support::{APP, Answer, Browser, GATE, PUB, Setup, UNLISTED, World, navigation};
+use crate::support::{APP, Answer, Browser, GATE, PUB, Recorder, Setup, UNLISTED, World, hidden, navigation};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_navigation_comes_back_to_its_exact_address_after_both_factors() {
@@ -290,4 +290,51 @@ async fn a_provider_that_is_down_gets_a_clear_page_and_sign_in_works_when_it_is_
     // Who is signed in does not need the provider.
     world.provider.control("down").await;
     assert_eq!(browser.fetch("https://app.test/x").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_token_of_the_provider_ends_the_session_once_and_a_damaged_one_does_not() {
+    let catcher = Recorder::start().await;
+    let environment = vec![("BACKCHANNEL_LOGOUT_URI", format!("http://{}/caught", catcher.address))];
+    let world = World::with(Setup { environment, ..Setup::default() }).await;
+    let mut browser = Browser::new(&world, "ana");
+    let (phone, _, _) = browser.sign_up("https://app.test/").await;
+    // The person signs out at the provider itself, which tells its clients.
+    let page = browser.get(&format!("{}/session/end", world.provider.url)).await;
+    let fields = hidden(&page.text());
+    let mut form: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    form.push(("logout", "yes"));
+    browser.post(&format!("{}/session/end/confirm", world.provider.url), &form).await;
+    catcher.until(|text| text.contains("logout_token=")).await;
+    let token = catcher.text().split("logout_token=").nth(1).unwrap().split(['&', '\n', '\r']).next().unwrap().to_owned();
+    let post = async |token: &str| {
+        let body = format!("logout_token={token}");
+        let length = body.len();
+        let head = format!(
+            "POST /.portcullis/backchannel-logout HTTP/1.1\r\nHost: {GATE}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        world.wire(GATE).await.exchange(head.as_bytes()).await
+    };
+    let parts: Vec<&str> = token.split('.').collect();
+    let damaged = [
+        String::new(),
+        "x".to_owned(),
+        format!("{}.{}.", parts[0], parts[1]),
+        format!("eyJhbGciOiJub25lIn0.{}.", parts[1]),
+        format!("{}.{}.{}", parts[0], parts[1], parts[2].chars().rev().collect::<String>()),
+        format!("{}.{}A.{}", parts[0], parts[1], parts[2]),
+    ];
+    for bad in damaged {
+        let answer = post(&bad).await;
+        assert_eq!(answer.status, 400, "{bad}: {answer:?}");
+        assert_eq!(browser.fetch("https://app.test/x").await.status, 200, "{bad}");
+    }
+    let answer = post(&token).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(answer.field("cache-control").is_some_and(|value| value.contains("no-store")));
+    assert_eq!(browser.fetch("https://app.test/x").await.status, 401);
+    let mut again = Browser::new(&world, "ana");
+    again.sign_in("https://app.test/", &phone).await;
+    assert_eq!(post(&token).await.status, 400, "a token is good once");
+    assert_eq!(again.fetch("https://app.test/x").await.status, 200);
 }

@@ -9,7 +9,7 @@ mod recorder;
 mod wire;
 mod world;
 
-pub use browser::{Browser, Visit};
+pub use browser::{Browser, Visit, hidden};
 pub use phone::Phone;
 pub use provider::Provider;
 pub use recorder::{Manner, Recorder};
