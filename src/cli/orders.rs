@@ -91,16 +91,25 @@ pub fn session(config: &Path, args: &SessionArgs) -> ExitCode {
 
 /// `audit.dir` of the configuration.
 pub fn audit_dir(dir: &Path) -> Result<PathBuf, String> {
-    config::load(dir).map(|loaded| loaded.config.audit.dir).map_err(|report| report.render(colour()))
+    folder(dir, "audit", "dir").or_else(|| Some(config::load(dir).ok()?.config.audit.dir)).ok_or_else(|| mistakes(dir))
+}
+
+/// One folder that `portcullis.toml` names. Nothing else in it is looked at: in an incident a mistake elsewhere in a
+/// configuration must keep nobody from locking a person out of the gateway that still runs on the one before.
+fn folder(dir: &Path, section: &str, key: &str) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(dir.join("portcullis.toml")).ok()?;
+    let file: toml::Table = text.parse().ok()?;
+    Some(dir.join(file.get(section)?.get(key)?.as_str()?))
+}
+
+fn mistakes(dir: &Path) -> String {
+    config::load(dir).err().map(|report| report.render(colour())).unwrap_or_default()
 }
 
 fn give(dir: &Path, order: &Order, output: Output) -> ExitCode {
-    let state_dir = match config::load(dir) {
-        Ok(loaded) => loaded.config.gateway.state_dir,
-        Err(report) => {
-            eprint!("{}", report.render(colour()));
-            return ExitCode::from(exit::BAD_CONFIGURATION);
-        }
+    let Some(state_dir) = folder(dir, "gateway", "state_dir") else {
+        eprint!("{}", mistakes(dir));
+        return ExitCode::from(exit::BAD_CONFIGURATION);
     };
     let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(control::give(&state_dir, order)),

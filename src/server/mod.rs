@@ -136,6 +136,7 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
         shutdown: shutdown.clone(),
         reloading: tokio::sync::Mutex::default(),
     });
+    server.tell_expiry()?;
     server.record_lifecycle(LifecycleChange::Start).await?;
     for bound in bound {
         let (listener_tasks, door) = (gateway.tasks.clone(), Door(Arc::clone(&gateway)));
@@ -183,6 +184,15 @@ impl Server {
         if let Err(error) = std::fs::remove_file(control::path(&self.config.load().gateway.state_dir)) {
             tracing::warn!(error = %error, "the control socket could not be removed");
         }
+    }
+
+    /// Tells the metrics when the first certificate expires.
+    fn tell_expiry(&self) -> Result<(), CertificateFault> {
+        let certificates = certificates(&self.config.load(), &self.gateway.clock)?;
+        let first = certificates.iter().map(Certificate::not_after).min();
+        let seconds = first.and_then(|time| i64::try_from(time.as_seconds()).ok()).unwrap_or(0);
+        self.gateway.metrics.gauges().certificate_expiry_seconds.set(seconds);
+        Ok(())
     }
 
     async fn record_lifecycle(&self, change: LifecycleChange) -> Result<(), Failure> {

@@ -76,6 +76,7 @@ impl Server {
         self.gateway.snapshot.store(Arc::clone(&snapshot));
         self.config.store(Arc::new(config));
         self.watched.store(Arc::new(files_watched));
+        self.tell_expiry()?;
         snapshot.upstreams.retain(&snapshot.table);
         let cut = self.gateway.exchanges.judge_again(&snapshot.table, self.gateway.clock.now());
         if cut > 0 {

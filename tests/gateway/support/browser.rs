@@ -225,7 +225,7 @@ pub fn hidden(page: &str) -> Vec<(String, String)> {
 
 /// The codes on a page of recovery codes.
 pub fn recovery_codes(page: &str) -> Vec<String> {
-    page.split("<li><code>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned()).collect()
+    page.split("<li><code><bdi>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned()).collect()
 }
 
 fn unescape(text: &str) -> String {
