@@ -117,7 +117,14 @@ fn give(dir: &Path, order: &Order, output: Output) -> ExitCode {
     };
     match outcome {
         Ok(Outcome::Refused { why }) => refuse(&why),
-        Err(fault) => refuse(&fault.to_string()),
+        Err(fault) => match config::load(dir) {
+            Ok(_) => refuse(&fault.to_string()),
+            // No gateway runs, and none could: that is what has to be mended first.
+            Err(report) => {
+                eprint!("{}", report.render(colour()));
+                ExitCode::from(exit::BAD_CONFIGURATION)
+            }
+        },
         Ok(outcome) => {
             match output {
                 Output::Json => anstream::println!("{}", serde_json::to_string_pretty(&outcome).unwrap_or_default()),
