@@ -7,6 +7,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use kernel::time::Timestamp;
 use thiserror::Error;
@@ -70,12 +72,22 @@ fn take_lock(folder: &Path) -> Result<File, StartFault> {
     let path = layout::lock(folder);
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
     let lock = lock.map_err(|source| StartFault::Io { path: path.clone(), source })?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StartFault::Locked(folder.to_owned())),
-        Err(TryLockError::Error(source)) => Err(StartFault::Io { path, source }),
+    let mut tries = LOCK_TRIES;
+    loop {
+        tries -= 1;
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            // A process that was just ended, or a child of one between fork and exec, holds the lock a moment longer.
+            Err(TryLockError::WouldBlock) if tries > 0 => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(StartFault::Locked(folder.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(StartFault::Io { path, source }),
+        }
     }
 }
+
+/// How often a start tries to take the log over from the process before it: for a second, all in all.
+const LOCK_TRIES: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The public key is written once. Another one means another signing key, whose checkpoints nobody could verify.
 fn check_public_key(media: &dyn Media, folder: &Path, public: &PublicKey) -> Result<(), StartFault> {
