@@ -44,6 +44,9 @@ const LAYERS: &[(u8, &[&str])] = &[
 const VALUE_CRATES: &[&str] =
     &["base64", "http", "ipnet", "jiff", "percent-encoding", "serde", "sha2", "subtle", "thiserror", "totp-rs", "zeroize"];
 
+/// All that the verifier stands on: what an auditor has to trust beside it.
+const VERIFIER_CRATES: &[&str] = &["aws-lc-rs", "base64", "serde", "serde_json", "thiserror"];
+
 /// Every file that vouches: it makes or mints a proof.
 const VOUCHERS: &[&str] = &[
     "crates/kernel/src/policy/decide.rs",
@@ -278,7 +281,7 @@ fn the_walk_finds_the_rooms_and_tells_tests_from_production() {
     let sources = read_all();
     let tests = test_files(&sources);
     let is_test = |path: &str| tests.contains(path) || tests.iter().any(|folder| path.starts_with(&format!("{folder}/")));
-    for path in ["src/main.rs", "src/pipeline/mod.rs", "crates/kernel/src/policy/decide.rs"] {
+    for path in ["src/main.rs", "src/pipeline/mod.rs", "crates/kernel/src/policy/decide.rs", "crates/verify/src/main.rs"] {
         assert!(sources.iter().any(|source| source.path == path) && !is_test(path), "{path}");
     }
     for path in ["src/audit/fixtures.rs", "src/audit/tests/kills.rs", "src/store/contract_suite.rs", "tests/process.rs"] {
@@ -289,13 +292,21 @@ fn the_walk_finds_the_rooms_and_tells_tests_from_production() {
 #[test]
 fn the_kernel_depends_on_value_crates_only() {
     let manifest = fs::read_to_string(root().join("crates/kernel/Cargo.toml")).unwrap();
-    assert_eq!(strangers(&manifest), Vec::<String>::new());
-    assert_eq!(strangers("[dependencies]\nhttp = \"1\"\ntokio = \"1\"\n[dev-dependencies]\nproptest = \"1\"\n"), ["tokio"]);
+    assert_eq!(strangers(&manifest, VALUE_CRATES), Vec::<String>::new());
+    let bad = "[dependencies]\nhttp = \"1\"\ntokio = \"1\"\n[dev-dependencies]\nproptest = \"1\"\n";
+    assert_eq!(strangers(bad, VALUE_CRATES), ["tokio"]);
 }
 
-fn strangers(manifest: &str) -> Vec<String> {
+#[test]
+fn the_verifier_depends_on_nothing_of_the_gateway() {
+    let manifest = fs::read_to_string(root().join("crates/verify/Cargo.toml")).unwrap();
+    assert_eq!(strangers(&manifest, VERIFIER_CRATES), Vec::<String>::new());
+    assert_eq!(strangers("[dependencies]\nportcullis-kernel = { path = \"../kernel\" }\n", VERIFIER_CRATES), ["portcullis-kernel"]);
+}
+
+fn strangers(manifest: &str, allowed: &[&str]) -> Vec<String> {
     let manifest: toml::Table = manifest.parse().unwrap();
-    manifest["dependencies"].as_table().unwrap().keys().filter(|name| !VALUE_CRATES.contains(&name.as_str())).cloned().collect()
+    manifest["dependencies"].as_table().unwrap().keys().filter(|name| !allowed.contains(&name.as_str())).cloned().collect()
 }
 
 #[test]
@@ -349,7 +360,7 @@ fn root() -> &'static Path {
 
 fn read_all() -> Vec<Source> {
     let mut sources = Vec::new();
-    for folder in ["src", "crates/kernel/src", "crates/kernel/tests", "tests"] {
+    for folder in ["src", "crates/kernel/src", "crates/kernel/tests", "crates/verify/src", "crates/verify/tests", "tests"] {
         walk(&root().join(folder), &mut sources);
     }
     assert!(sources.len() > 200, "the walk found only {} files", sources.len());
@@ -376,7 +387,8 @@ fn source(path: &str, text: &str) -> Source {
         code.replace_range(start..end, &" ".repeat(end - start));
         literal.replace_range(start..end, &" ".repeat(end - start));
     }
-    let kind = if path.starts_with("src/") || path.starts_with("crates/kernel/src/") { Kind::Production } else { Kind::Test };
+    let production = ["src/", "crates/kernel/src/", "crates/verify/src/"].iter().any(|folder| path.starts_with(folder));
+    let kind = if production { Kind::Production } else { Kind::Test };
     Source { path: path.to_owned(), text: text.to_owned(), code, literal, kind }
 }
 

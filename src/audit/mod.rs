@@ -5,7 +5,6 @@
 //! [`tail`], which need no running gateway. Formats: OCSF JSON lines ([`record`]), RFC 6962 tree ([`tree`]), C2SP
 //! checkpoints ([`note`]). Shipping to a SIEM reads the segments from the disk and will stand beside, as `sinks`.
 
-pub mod layout;
 mod log;
 pub mod media;
 pub mod note;
@@ -15,10 +14,10 @@ mod recorder;
 mod recover;
 pub mod tail;
 mod text;
-pub mod tree;
-pub mod verify;
 mod writer;
 
+/// What an auditor has too: tree, files, verification.
+pub use portcullis_verify::{layout, tree, verify};
 pub use recorder::{Durability, QUEUE, Recorder, SEGMENT_BYTES, Settings, StatsSnapshot};
 pub use recover::StartFault;
 

@@ -1,20 +1,13 @@
-//! Signed checkpoints: C2SP `tlog-checkpoint` in a `signed-note`, with Ed25519. The signer never signs a head that
-//! contradicts one that it signed before.
+//! The signer of checkpoints. It never signs a head that contradicts one that it signed before. What a checkpoint is, and how
+//! it is opened, stands in the verifier, which holds no signing key.
 
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use thiserror::Error;
 
-use super::tree::{Frontier, Hash, sha256};
+pub use portcullis_verify::note::*;
 
-/// A tree head: how many records there are, and the root over them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checkpoint {
-    pub origin: String,
-    pub size: u64,
-    pub root: Hash,
-}
+use super::tree::Frontier;
 
 /// Signs the heads of one log.
 pub struct Signer {
@@ -23,42 +16,12 @@ pub struct Signer {
     last: Option<Checkpoint>,
 }
 
-/// The public half, with the name of the log: what an auditor holds (`audit.pub`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicKey {
-    name: String,
-    key: [u8; 32],
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum NoteFault {
-    #[error("the signing key is not usable")]
-    Key,
-    #[error("the name of a log must not be empty and holds no space, plus sign or control character")]
-    Name,
-    #[error("this is not a public key in note form (name+hash+key)")]
-    PublicKey,
-    #[error("this is not a signed checkpoint")]
-    Form,
-    #[error("the checkpoint is of another log: {0}")]
-    Origin(String),
-    #[error("no signature is by the key of this log")]
-    UnknownKey,
-    #[error("the signature does not match the checkpoint")]
-    Signature,
-    #[error("a head of {new} records contradicts the head of {signed} records signed before")]
-    Inconsistent { signed: u64, new: u64 },
-}
-
 impl Signer {
     /// A signer from its 32 bytes of seed. `name` is the origin line and the key's name.
     pub fn new(seed: &[u8; 32], name: &str) -> Result<Self, NoteFault> {
-        if !is_name(name) {
-            return Err(NoteFault::Name);
-        }
         let key = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteFault::Key)?;
         let public = key.public_key().as_ref().try_into().map_err(|_| NoteFault::Key)?;
-        Ok(Self { key, public: PublicKey { name: name.to_owned(), key: public }, last: None })
+        Ok(Self { key, public: PublicKey::new(name, public)?, last: None })
     }
 
     #[must_use]
@@ -78,7 +41,7 @@ impl Signer {
 
     /// Signs the head of `tree`. A tree that shrank, or has another root at the same size, is refused.
     pub fn sign(&mut self, tree: &Frontier) -> Result<String, NoteFault> {
-        let head = Checkpoint { origin: self.public.name.clone(), size: tree.size(), root: tree.root() };
+        let head = Checkpoint { origin: self.public.name().to_owned(), size: tree.size(), root: tree.root() };
         if let Some(last) = &self.last
             && (head.size < last.size || (head.size == last.size && head.root != last.root))
         {
@@ -88,83 +51,7 @@ impl Signer {
         let mut signature = self.public.id().to_vec();
         signature.extend_from_slice(self.key.sign(text.as_bytes()).as_ref());
         self.last = Some(head);
-        Ok(format!("{text}\n\u{2014} {} {}\n", self.public.name, STANDARD.encode(signature)))
-    }
-}
-
-impl Checkpoint {
-    /// The text that is signed.
-    #[must_use]
-    pub fn text(&self) -> String {
-        format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root))
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.strip_suffix('\n')?.split('\n');
-        let (origin, size, root) = (lines.next()?, lines.next()?, lines.next()?);
-        let canonical = size == "0" || (!size.starts_with('0') && size.bytes().all(|byte| byte.is_ascii_digit()));
-        if !is_name(origin) || !canonical || lines.any(str::is_empty) {
-            return None;
-        }
-        let root = STANDARD.decode(root).ok()?.try_into().ok()?;
-        Some(Self { origin: origin.to_owned(), size: size.parse().ok()?, root })
-    }
-}
-
-impl PublicKey {
-    /// Reads `name+hash+key`, the form of `audit.pub`.
-    pub fn parse(text: &str) -> Result<Self, NoteFault> {
-        let mut parts = text.trim().splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else { return Err(NoteFault::PublicKey) };
-        let key = STANDARD.decode(key).map_err(|_| NoteFault::PublicKey)?;
-        let key = key.split_first().filter(|(kind, _)| **kind == KIND_ED25519).and_then(|(_, key)| key.try_into().ok());
-        let public = Self { name: name.to_owned(), key: key.ok_or(NoteFault::PublicKey)? };
-        if is_name(name) && hex(&public.id()) == id { Ok(public) } else { Err(NoteFault::PublicKey) }
-    }
-
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The note form.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut key = vec![KIND_ED25519];
-        key.extend_from_slice(&self.key);
-        format!("{}+{}+{}", self.name, hex(&self.id()), STANDARD.encode(key))
-    }
-
-    /// Opens a signed checkpoint. Signatures by other keys are passed over; one by this key must hold.
-    pub fn open(&self, note: &str) -> Result<Checkpoint, NoteFault> {
-        let (text, signatures) = note.rsplit_once("\n\n").ok_or(NoteFault::Form)?;
-        let text = format!("{text}\n");
-        let checkpoint = Checkpoint::parse(&text).ok_or(NoteFault::Form)?;
-        if text.chars().any(|letter| letter.is_control() && letter != '\n') {
-            return Err(NoteFault::Form);
-        }
-        let lines = signatures.strip_suffix('\n').ok_or(NoteFault::Form)?;
-        let mut ours = None;
-        for line in lines.split('\n') {
-            let (name, value) = line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' ')).ok_or(NoteFault::Form)?;
-            let value = STANDARD.decode(value).map_err(|_| NoteFault::Form)?;
-            let (id, signature) = value.split_at_checked(4).ok_or(NoteFault::Form)?;
-            if name == self.name && id == self.id() && ours.is_none() {
-                ours = Some(signature.to_vec());
-            }
-        }
-        let signature = ours.ok_or(NoteFault::UnknownKey)?;
-        UnparsedPublicKey::new(&ED25519, self.key).verify(text.as_bytes(), &signature).map_err(|_| NoteFault::Signature)?;
-        if checkpoint.origin == self.name { Ok(checkpoint) } else { Err(NoteFault::Origin(checkpoint.origin)) }
-    }
-
-    /// The first four bytes of SHA-256(name, line feed, kind, key).
-    fn id(&self) -> [u8; 4] {
-        let mut bytes = self.name.clone().into_bytes();
-        bytes.extend_from_slice(&[b'\n', KIND_ED25519]);
-        bytes.extend_from_slice(&self.key);
-        let [a, b, c, d, ..] = sha256(&bytes);
-        [a, b, c, d]
+        Ok(format!("{text}\n\u{2014} {} {}\n", self.public.name(), STANDARD.encode(signature)))
     }
 }
 
@@ -173,38 +60,3 @@ impl std::fmt::Debug for Signer {
         f.debug_struct("Signer").field("public", &self.public).field("last", &self.last).finish_non_exhaustive()
     }
 }
-
-/// Splits a file of notes, each followed by an empty line. What follows the last whole note comes second: nothing, or a note
-/// that was torn by a crash.
-#[must_use]
-pub fn split_notes(file: &str) -> (Vec<&str>, &str) {
-    let mut notes = Vec::new();
-    let mut rest = file;
-    loop {
-        // A note holds one empty line inside; the next one ends it.
-        let Some(inner) = rest.find("\n\n") else { return (notes, rest) };
-        let after_text = rest.get(inner + 2..).unwrap_or_default();
-        let Some(end) = after_text.find("\n\n") else { return (notes, rest) };
-        let (note, after) = rest.split_at_checked(inner + 2 + end + 1).unwrap_or((rest, ""));
-        notes.push(note);
-        rest = after.strip_prefix('\n').unwrap_or(after);
-    }
-}
-
-/// Lower-case hex.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-        text
-    })
-}
-
-fn is_name(name: &str) -> bool {
-    !name.is_empty() && !name.chars().any(|letter| letter.is_whitespace() || letter.is_control() || letter == '+')
-}
-
-/// The signature type of Ed25519 in signed notes.
-const KIND_ED25519: u8 = 1;

@@ -138,7 +138,7 @@ fn print_report(report: &Report, out: &mut impl Write) -> io::Result<()> {
     for finding in &report.findings {
         let line = finding.line.map(|line| format!(" line {line}")).unwrap_or_default();
         let sequence = finding.sequence.map(|sequence| format!(" (record {sequence})")).unwrap_or_default();
-        writeln!(out, "  {bad}{}{bad:#} {}{line}{sequence}: {}", kind_word(finding.kind), finding.file, finding.what)?;
+        writeln!(out, "  {bad}{}{bad:#} {}{line}{sequence}: {}", finding.kind.word(), finding.file, finding.what)?;
     }
     writeln!(out, "  segments     {}", report.segments)?;
     writeln!(out, "  records      {}", report.records)?;
@@ -146,21 +146,6 @@ fn print_report(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  covered      {}", report.covered)?;
     writeln!(out, "  uncovered    {} (after the last checkpoint: no signature covers them)", report.uncovered)?;
     report.remarks.iter().try_for_each(|remark| writeln!(out, "  remark: {remark}"))
-}
-
-const fn kind_word(kind: verify::FindingKind) -> &'static str {
-    match kind {
-        verify::FindingKind::Altered => "altered",
-        verify::FindingKind::Deleted => "deleted",
-        verify::FindingKind::Duplicated => "duplicated",
-        verify::FindingKind::Reordered => "reordered",
-        verify::FindingKind::Inserted => "inserted",
-        verify::FindingKind::Swapped => "swapped",
-        verify::FindingKind::TailCut => "tail cut",
-        verify::FindingKind::RolledBack => "rolled back",
-        verify::FindingKind::Checkpoint => "checkpoint",
-        verify::FindingKind::Signature => "signature",
-    }
 }
 
 fn run_tail(arguments: &TailArgs, folder: &Path) -> io::Result<()> {

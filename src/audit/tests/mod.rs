@@ -7,3 +7,4 @@ mod kills;
 mod recording;
 mod restart;
 mod tailing;
+mod tampering;

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use tempfile::{TempDir, tempdir};
 
-use super::*;
 use crate::audit::fixtures::{BadDisk, Illness, ORIGIN, allow, check_log, clock, runtime, settings, write_log};
+use crate::audit::layout;
 use crate::audit::layout::{SegmentPaths, sequence_of};
 use crate::audit::note::Signer;
+use crate::audit::verify::{FindingKind, Request, verify};
 use crate::audit::{Durability, Recorder};
 
 /// Changes a log of one segment of ten records, and states what is found: kind and sequence.

@@ -9,9 +9,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use super::{FindingKind, Head, Source, VerifyFault, Walk};
-use crate::audit::layout::{self, SegmentPaths};
-use crate::audit::note::split_notes;
-use crate::audit::tree::{Frontier, Hash, leaf_hash};
+use crate::layout::{self, SegmentPaths};
+use crate::note::split_notes;
+use crate::tree::{Frontier, Hash, leaf_hash};
 
 /// Where a segment stands. Only the last may be unfinished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

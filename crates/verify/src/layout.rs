@@ -6,15 +6,14 @@
 //! `.leaves` (32 bytes a record: the leaf hashes that checkpoints cover, so that a bad record is found exactly).
 //! For the whole log: `checkpoint` (the latest), `audit.pub` (the public key) and `lock`.
 
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::tree::{Frontier, Hash};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kernel::time::Timestamp;
-
-use super::tree::{Frontier, Hash};
 
 /// The files of one segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +27,9 @@ pub struct SegmentPaths {
 }
 
 impl SegmentPaths {
-    /// The files of a segment that begins with record `first`.
+    /// The files of a segment that begins with record `first`. `now` is written as RFC 3339.
     #[must_use]
-    pub fn new(folder: &Path, first: u64, now: Timestamp) -> Self {
+    pub fn new(folder: &Path, first: u64, now: impl Display) -> Self {
         let time: String = now.to_string().chars().filter(|letter| !matches!(letter, '-' | ':')).collect();
         Self::of_stem(folder, &format!("audit-{first:020}-{time}"), first)
     }

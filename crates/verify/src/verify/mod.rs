@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::layout;
-use super::note::{Checkpoint, PublicKey};
-use super::tree::Frontier;
+use crate::layout;
+use crate::note::{Checkpoint, PublicKey};
+use crate::tree::Frontier;
 
 /// What to verify, and against what.
 #[derive(Clone, Debug)]
@@ -85,6 +85,25 @@ pub enum FindingKind {
     Signature,
 }
 
+impl FindingKind {
+    /// In words.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Altered => "altered",
+            Self::Deleted => "deleted",
+            Self::Duplicated => "duplicated",
+            Self::Reordered => "reordered",
+            Self::Inserted => "inserted",
+            Self::Swapped => "swapped",
+            Self::TailCut => "tail cut",
+            Self::RolledBack => "rolled back",
+            Self::Checkpoint => "checkpoint",
+            Self::Signature => "signature",
+        }
+    }
+}
+
 /// Why nothing could be verified.
 #[derive(Debug, Error)]
 pub enum VerifyFault {
@@ -95,7 +114,7 @@ pub enum VerifyFault {
     #[error("{0} is not a public key")]
     Key(PathBuf),
     #[error("the checkpoint given is not usable: {0}")]
-    Anchor(super::note::NoteFault),
+    Anchor(crate::note::NoteFault),
 }
 
 /// A checkpoint to be met on the way.
@@ -265,6 +284,3 @@ impl Walk<'_> {
 
 const KEY_REMARK: &str = "the public key was taken from the folder itself; name one that is kept elsewhere with --public-key, because a forger could \
      have replaced both";
-
-#[cfg(test)]
-mod tests;
