@@ -4,8 +4,6 @@
 //! Every attack passes when the recorder saw no request that policy does not allow, when each request has exactly one decision
 //! on record, and when the next request is answered rightly or the connection is closed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
-
 mod backends;
 mod config;
 mod headers;

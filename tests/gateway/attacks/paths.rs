@@ -5,7 +5,7 @@ use http::{Request, StatusCode};
 use http_body_util::Empty;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use crate::support::{Client, World};
+use super::support::{Client, World};
 
 /// Sends one attack as somebody who may read all but `/app/admin` and `/app/@secret`; it must be refused, recorded once, and do no harm
 /// to what follows on the connection.

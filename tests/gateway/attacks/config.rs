@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{APP, World};
+use super::support::{APP, World};
 
 const LEFT: &str = "[[allow]]\nid = \"left\"\npublic = true\npaths = [\"/left/**\"]\n";
 const RIGHT: &str = "[[allow]]\nid = \"right\"\npublic = true\npaths = [\"/right/**\"]\n";

@@ -8,7 +8,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use tempfile::TempDir;
 
-use crate::support::{Reply, World, free_port};
+use super::support::{Reply, World, free_port};
 
 /// Targets that a back end may see, and targets that none may. Where one passes, both sides must read it alike.
 const TARGETS: [&str; 34] = [

@@ -1,6 +1,6 @@
 //! Spoofed identity and forwarding fields (HD): on every path, in every spelling, none reaches an upstream.
 
-use crate::support::{Reply, World, field, fields};
+use super::support::{Reply, World, field, fields};
 
 /// Spellings of the fields by which an upstream is told who asks.
 const SPOOFED: [&str; 16] = [
