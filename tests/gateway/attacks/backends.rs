@@ -8,7 +8,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use tempfile::TempDir;
 
-use super::support::{Reply, World, free_port};
+use crate::support::{APP, Answer};
 
 /// Targets that a back end may see, and targets that none may. Where one passes, both sides must read it alike.
 const TARGETS: [&str; 34] = [
@@ -52,14 +52,17 @@ struct Program(Child, #[expect(dead_code, reason = "goes when the program has en
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ended_already = self.0.kill();
+        // A signal that it may handle: Apache's and nginx's first process end their workers, which SIGKILL would leave behind.
+        if let Some(first) = rustix::process::Pid::from_raw(i32::try_from(self.0.id()).unwrap()) {
+            let _ended_already = rustix::process::kill_process(first, rustix::process::Signal::TERM);
+        }
         let _reaped = self.0.wait();
     }
 }
 
 /// Starts a program of `tests/env`; `command` is given the folder of its own and the port.
 async fn start(command: impl FnOnce(&Path, u16) -> Command) -> (Program, SocketAddr) {
-    let (folder, port) = (tempfile::tempdir().unwrap(), free_port().await);
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
     std::fs::create_dir(folder.path().join("tree")).unwrap();
     let child = command(folder.path(), port).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("tests/run installs the program");
     let (program, address) = (Program(child, folder), SocketAddr::from(([127, 0, 0, 1], port)));
@@ -81,19 +84,22 @@ fn configured(program: &str, template: &str, folder: &Path, port: u16) -> Comman
     command
 }
 
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 fn environment() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/env"))
 }
 
 /// Sends every target; where the back end answers, `understood` is what it says, decoded.
-async fn check(upstream: SocketAddr, understood: impl Fn(&Reply) -> Option<String>) {
-    let world = World::start().await;
-    world.rewrite_to("app", "[[allow]]\nid = \"app\"\npublic = true\npaths = [\"/app/**\"]\n", upstream);
-    world.server.reload().await.unwrap();
-    let host = format!("app.test:{}", world.port);
+async fn check(upstream: SocketAddr, understood: impl Fn(&Answer) -> Option<String>) {
+    let world = super::start().await;
+    world.write_route("app", upstream, "[[allow]]\nid = \"app\"\npublic = true\npaths = [\"/app/**\"]\n");
+    world.server().reload().await.unwrap();
     let mut passed = 0;
     for target in TARGETS {
-        let reply = world.connect("app.test").await.ask("GET", target, &host, "Connection: close\r\n").await.unwrap();
+        let reply = world.wire(APP).await.ask("GET", target, APP, "Connection: close\r\n").await.unwrap();
         let decision = world.decisions().pop().unwrap();
         match understood(&reply) {
             Some(path) => {
@@ -111,8 +117,9 @@ async fn check(upstream: SocketAddr, understood: impl Fn(&Reply) -> Option<Strin
     assert_eq!(passed, 20, "the harmless targets pass");
 }
 
-fn json_field(reply: &Reply, server: &str, name: &str) -> Option<String> {
-    let json = reply.body.get(reply.body.find('{')?..=reply.body.rfind('}')?)?;
+fn json_field(reply: &Answer, server: &str, name: &str) -> Option<String> {
+    let text = reply.text();
+    let json = text.get(text.find('{')?..=text.rfind('}')?)?;
     let told: serde_json::Value = serde_json::from_str(json).ok()?;
     let is_back_end = reply.field("x-upstream") == Some(server) || told["server"] == server;
     is_back_end.then(|| told[name].as_str().unwrap().to_owned())

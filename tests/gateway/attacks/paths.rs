@@ -1,33 +1,30 @@
 //! Path confusion (PN), and names that do not belong to the connection (SNI-01, SNI-02, SNI-05).
 
-use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::Empty;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use super::support::{Client, World};
+use super::start;
+use crate::support::{APP, PUB, Wire, World};
 
 /// Sends one attack as somebody who may read all but `/app/admin` and `/app/@secret`; it must be refused, recorded once, and do no harm
 /// to what follows on the connection.
 async fn refused(world: &World, cookie: &str, target: &str, statuses: &[u16]) {
     let before = world.decisions().len();
-    let mut client = world.connect("app.test").await;
-    let host = format!("app.test:{}", world.port);
+    let mut client = world.wire(APP).await;
     let cookie = format!("Cookie: __Host-portcullis={cookie}\r\n");
-    let reply = client.ask("GET", target, &host, &cookie).await.unwrap_or_else(|| panic!("{target:?} has no answer"));
+    let reply = client.ask("GET", target, APP, &cookie).await.unwrap_or_else(|| panic!("{target:?} has no answer"));
     assert!(statuses.contains(&reply.status), "{target:?} is answered with {}", reply.status);
-    assert_eq!(world.received(), Vec::<String>::new(), "{target:?} reached the upstream");
+    assert_eq!(world.upstream.received(), Vec::<String>::new(), "{target:?} reached the upstream");
     let decisions = world.decisions();
     assert_eq!(decisions.len(), before + 1, "{target:?} has one record");
     assert_ne!(decisions[before]["decision"], "allow", "{target:?}");
-    next_is_right(world, &mut client, &host).await;
+    next_is_right(world, &mut client, APP).await;
 }
 
 /// The next request on a connection is answered rightly, or the connection is closed.
-async fn next_is_right(world: &World, client: &mut Client, host: &str) {
+async fn next_is_right(world: &World, client: &mut Wire, host: &str) {
     if let Some(reply) = client.ask("GET", "/public/canary", host, "").await {
-        assert_eq!((reply.status, reply.body.as_str()), (200, "ok"));
-        let received = world.received();
+        assert_eq!((reply.status, reply.text().as_str()), (200, "upstream"));
+        let received = world.upstream.received();
         assert_eq!(received.len(), 1);
         assert!(received[0].starts_with("GET /public/canary HTTP/1.1\r\n"));
     }
@@ -35,8 +32,8 @@ async fn next_is_right(world: &World, client: &mut Client, host: &str) {
 
 #[tokio::test]
 async fn a_path_with_two_readings_is_refused_on_the_wire() {
-    let world = World::start().await;
-    let cookie = world.sign_in(&["staff"]).await;
+    let world = start().await;
+    let cookie = world.seat(APP, &["staff"]).await;
     for target in [
         "/public/../app/admin",
         "/public/%2e%2e/app/admin",
@@ -73,8 +70,8 @@ async fn a_path_with_two_readings_is_refused_on_the_wire() {
 
 #[tokio::test]
 async fn every_spelling_of_what_is_carved_out_is_carved_out() {
-    let world = World::start().await;
-    let cookie = world.sign_in(&["staff"]).await;
+    let world = start().await;
+    let cookie = world.seat(APP, &["staff"]).await;
     for target in [
         "/app/admin",
         "/app/admin/x",
@@ -96,8 +93,8 @@ async fn every_spelling_of_what_is_carved_out_is_carved_out() {
 
 #[tokio::test]
 async fn only_one_form_of_target_is_served() {
-    let world = World::start().await;
-    let cookie = world.sign_in(&["staff"]).await;
+    let world = start().await;
+    let cookie = world.seat(APP, &["staff"]).await;
     for target in [
         "http:http://app.test/app/admin",
         "http:app/admin",
@@ -118,64 +115,58 @@ async fn only_one_form_of_target_is_served() {
 
 #[tokio::test]
 async fn bytes_that_are_no_target_are_refused() {
-    let world = World::start().await;
+    let world = start().await;
     for target in [&b"/public/\x00x"[..], b"/public/\tx", b"/public/\xff", b"/public/\x80\xaf", b"/public/ x", b"/public/\x7f"] {
-        let mut client = world.connect("app.test").await;
+        let mut client = world.wire(APP).await;
         let mut bytes = b"GET ".to_vec();
         bytes.extend_from_slice(target);
-        bytes.extend_from_slice(format!(" HTTP/1.1\r\nHost: app.test:{}\r\n\r\n", world.port).as_bytes());
+        bytes.extend_from_slice(b" HTTP/1.1\r\nHost: app.test\r\n\r\n");
         client.send(bytes).await;
-        assert_eq!(client.reply().await.unwrap().status, 400, "{target:?}");
-        assert!(client.reply().await.is_none(), "{target:?}: the connection is closed");
+        assert_eq!(client.answer(false).await.unwrap().status, 400, "{target:?}");
+        assert!(client.answer(false).await.is_none(), "{target:?}: the connection is closed");
     }
-    assert_eq!(world.received(), Vec::<String>::new());
+    assert_eq!(world.upstream.received(), Vec::<String>::new());
     assert_eq!(world.decisions().len(), 6);
 }
 
 #[tokio::test]
 async fn a_method_is_what_it_is() {
-    let world = World::start().await;
-    let host = format!("app.test:{}", world.port);
+    let world = start().await;
     for method in ["get", "GETT", "TRACE", "DELETE", "PROPFIND"] {
-        let reply = world.connect("app.test").await.ask(method, "/public/x", &host, "").await.unwrap();
+        let reply = world.wire(APP).await.ask(method, "/public/x", APP, "").await.unwrap();
         assert!(matches!(reply.status, 400 | 401 | 403 | 405), "{method}: {}", reply.status);
     }
-    assert_eq!(world.received(), Vec::<String>::new());
+    assert_eq!(world.upstream.received(), Vec::<String>::new());
     for override_field in ["X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"] {
         let more = format!("{override_field}: DELETE\r\n");
-        assert_eq!(world.connect("app.test").await.ask("GET", "/public/x", &host, &more).await.unwrap().status, 200);
-        assert!(!world.received()[0].contains("DELETE"), "{override_field}");
+        assert_eq!(world.wire(APP).await.ask("GET", "/public/x", APP, &more).await.unwrap().status, 200);
+        assert!(!world.upstream.received()[0].contains("DELETE"), "{override_field}");
     }
 }
 
 #[tokio::test]
 async fn a_host_in_another_spelling_is_the_same_host_or_none() {
-    let world = World::start().await;
-    let port = world.port;
-    for host in [format!("APP.TEST:{port}"), format!("app.test.:{port}")] {
-        assert_eq!(world.connect("app.test").await.ask("GET", "/public/x", &host, "").await.unwrap().status, 200, "{host}");
+    let world = start().await;
+    for host in ["APP.TEST", "app.test.", "app.test:443", "APP.test.:443"] {
+        assert_eq!(world.wire(APP).await.ask("GET", "/public/x", host, "").await.unwrap().status, 200, "{host}");
     }
-    let received = world.received();
-    assert!(received.iter().all(|head| head.to_ascii_lowercase().contains(&format!("\r\nhost: app.test:{port}\r\n"))), "{received:?}");
+    let received = world.upstream.received();
+    assert!(received.iter().all(|head| head.to_ascii_lowercase().contains("\r\nhost: app.test\r\n")), "{received:?}");
     for host in ["app.test,pub.test", "app.test/", "app.test#", "u@app.test", "", "xn--app-.test", "\u{ff41}pp.test", "app.test:0", "[::1"]
     {
-        assert_eq!(world.connect("app.test").await.ask("GET", "/public/x", host, "").await.unwrap().status, 400, "{host}");
+        assert_eq!(world.wire(APP).await.ask("GET", "/public/x", host, "").await.unwrap().status, 400, "{host}");
     }
-    let twice = format!("Host: app.test:{port}\r\n");
-    assert_eq!(world.connect("app.test").await.ask("GET", "/public/x", &format!("app.test:{port}"), &twice).await.unwrap().status, 400);
-    assert_eq!(world.received(), Vec::<String>::new());
+    assert_eq!(world.wire(APP).await.ask("GET", "/public/x", APP, "Host: app.test\r\n").await.unwrap().status, 400);
+    assert_eq!(world.upstream.received(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_request_for_another_host_than_the_handshake_named_is_misdirected() {
-    let world = World::start().await;
-    let port = world.port;
-    for (name, host) in
-        [("app.test", format!("pub.test:{port}")), ("pub.test", format!("app.test:{port}")), ("pub.test", format!("APP.test.:{port}"))]
-    {
-        let mut client = world.connect(name).await;
-        assert_eq!(client.ask("GET", "/public/x", &host, "").await.unwrap().status, 421, "{host} over {name}");
-        next_is_right(&world, &mut client, &format!("{name}:{port}")).await;
+    let world = start().await;
+    for (name, host) in [(APP, PUB), (PUB, APP), (PUB, "APP.test.:443")] {
+        let mut client = world.wire(name).await;
+        assert_eq!(client.ask("GET", "/public/x", host, "").await.unwrap().status, 421, "{host} over {name}");
+        next_is_right(&world, &mut client, name).await;
     }
     let reasons: Vec<_> = world.decisions().iter().filter(|own| own["decision"] != "allow").map(|own| own["reason"].clone()).collect();
     assert_eq!(reasons, ["misdirected", "misdirected", "misdirected"]);
@@ -183,13 +174,10 @@ async fn a_request_for_another_host_than_the_handshake_named_is_misdirected() {
 
 #[tokio::test]
 async fn over_http_2_the_same_paths_and_hosts_are_refused() {
-    let world = World::start().await;
-    let stream = world.connect_as("app.test", &[b"h2"]).await;
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let port = world.port;
+    let world = start().await;
+    let mut sender = world.h2(APP).await;
     let mut ask = async |authority: &str, path: &str| {
-        let request = Request::get(format!("https://{authority}:{port}{path}")).body(Empty::<Bytes>::new()).unwrap();
+        let request = Request::get(format!("https://{authority}{path}")).body(http_body_util::Full::default()).unwrap();
         sender.send_request(request).await.unwrap().status()
     };
     for path in ["/public/../app/admin", "/public/%2e%2e/app", "//app/admin", "/app%2fadmin", "/a;b", "/%252e", "/public/%00"] {
@@ -197,21 +185,20 @@ async fn over_http_2_the_same_paths_and_hosts_are_refused() {
     }
     assert_eq!(ask("pub.test", "/public/x").await, StatusCode::MISDIRECTED_REQUEST);
     assert_eq!(ask("app.test", "/app/x").await, StatusCode::UNAUTHORIZED);
-    assert_eq!(world.received(), Vec::<String>::new());
+    assert_eq!(world.upstream.received(), Vec::<String>::new());
     assert_eq!(world.decisions().len(), 9);
     assert_eq!(ask("app.test", "/public/x").await, StatusCode::OK);
-    assert_eq!(world.received().len(), 1);
+    assert_eq!(world.upstream.received().len(), 1);
 }
 
 #[tokio::test]
 async fn what_is_recorded_is_what_was_sent_and_what_was_understood() {
-    let world = World::start().await;
-    let host = format!("app.test:{}", world.port);
-    let mut client = world.connect("app.test").await;
-    client.ask("GET", "/public/%61%2d?token=secret", &host, "").await.unwrap();
-    client.ask("GET", "/public/%2e%2e/app?token=secret", &host, "").await.unwrap();
+    let world = start().await;
+    let mut client = world.wire(APP).await;
+    client.ask("GET", "/public/%61%2d?token=secret", APP, "").await.unwrap();
+    client.ask("GET", "/public/%2e%2e/app?token=secret", APP, "").await.unwrap();
     let decisions = world.decisions();
     assert_eq!((decisions[0]["raw_target"].as_str(), decisions[0]["target"].as_str()), (Some("/public/%61%2d"), Some("/public/a-")));
     assert_eq!((decisions[1]["raw_target"].as_str(), decisions[1]["target"].as_str()), (Some("/public/%2e%2e/app"), None));
-    assert!(world.received()[0].starts_with("GET /public/a-?token=secret HTTP/1.1\r\n"));
+    assert!(world.upstream.received()[0].starts_with("GET /public/a-?token=secret HTTP/1.1\r\n"));
 }

@@ -6,6 +6,7 @@ mod browser;
 mod phone;
 mod provider;
 mod recorder;
+mod seat;
 mod wire;
 mod world;
 
@@ -14,4 +15,4 @@ pub use phone::Phone;
 pub use provider::Provider;
 pub use recorder::{Manner, Recorder};
 pub use wire::{Answer, Wire};
-pub use world::{APP, GATE, PUB, Setup, UNLISTED, World, navigation};
+pub use world::{APP, GATE, PUB, Setup, UNLISTED, World, navigation, route_text};

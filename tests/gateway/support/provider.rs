@@ -6,14 +6,19 @@ use std::process::{Child, Command, Stdio};
 
 use super::wire::{Answer, exchange_plain};
 
-/// A running provider.
+/// A running provider, or none.
 pub struct Provider {
-    child: Child,
+    child: Option<Child>,
     pub url: String,
     pub port: u16,
 }
 
 impl Provider {
+    /// No provider: nothing answers at its address. For tests in which nobody signs in by it.
+    pub fn absent() -> Self {
+        Self { child: None, url: "http://127.0.0.1:9".to_owned(), port: 9 }
+    }
+
     /// Starts one for a gateway at `gateway`; `environment` is described in `tests/env/provider.mjs`.
     pub fn start(gateway: &str, environment: &[(&str, String)]) -> Self {
         let env = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/env");
@@ -34,7 +39,7 @@ impl Provider {
         // A provider whose chatter nobody reads ends.
         std::thread::spawn(move || lines.for_each(drop));
         let port = u16::try_from(said["port"].as_u64().unwrap()).unwrap();
-        Self { child, url: said["url"].as_str().unwrap().to_owned(), port }
+        Self { child: Some(child), url: said["url"].as_str().unwrap().to_owned(), port }
     }
 
     /// A POST to one of the provider's controls, such as `down`.
@@ -53,7 +58,9 @@ impl Provider {
 impl Drop for Provider {
     fn drop(&mut self) {
         // Closing its standard input would do; waiting keeps no zombie behind.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }

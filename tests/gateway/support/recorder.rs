@@ -31,6 +31,8 @@ pub struct Recorder {
 
 struct State {
     connections: Mutex<Vec<Vec<u8>>>,
+    /// Of all connections, in the order of their arrival.
+    heads: Mutex<Vec<String>>,
     manner: Mutex<Manner>,
     changed: Notify,
 }
@@ -39,7 +41,12 @@ impl Recorder {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(State { connections: Mutex::default(), manner: Mutex::new(Manner::Plain), changed: Notify::new() });
+        let state = Arc::new(State {
+            connections: Mutex::default(),
+            heads: Mutex::default(),
+            manner: Mutex::new(Manner::Plain),
+            changed: Notify::new(),
+        });
         let shared = Arc::clone(&state);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -73,6 +80,11 @@ impl Recorder {
         self.text().matches(" HTTP/1.1\r\n").count()
     }
 
+    /// The heads of the requests that arrived since this was last asked, in the order of their arrival.
+    pub fn received(&self) -> Vec<String> {
+        std::mem::take(&mut *self.state.heads.lock().unwrap())
+    }
+
     /// Forgets everything received so far. Connections stay open and are recorded further.
     pub fn forget(&self) {
         self.state.connections.lock().unwrap().iter_mut().for_each(Vec::clear);
@@ -101,7 +113,7 @@ impl Drop for Recorder {
 
 async fn converse(mut stream: TcpStream, number: usize, state: Arc<State>) {
     let mut unanswered: Vec<u8> = Vec::new();
-    let mut echoing = false;
+    let (mut echoing, mut head_is_kept) = (false, false);
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         state.connections.lock().unwrap()[number].extend_from_slice(&buffer[..count]);
@@ -113,10 +125,16 @@ async fn converse(mut stream: TcpStream, number: usize, state: Arc<State>) {
             continue;
         }
         unanswered.extend_from_slice(&buffer[..count]);
-        while let Some(length) = whole_request(&unanswered) {
+        while let Some(head) = first_head(&unanswered) {
+            if !std::mem::replace(&mut head_is_kept, true) {
+                state.heads.lock().unwrap().push(head.clone());
+            }
+            let Some(length) = whole_request(&unanswered) else { break };
             unanswered.drain(..length);
+            head_is_kept = false;
             let manner = state.manner.lock().unwrap().clone();
             let answer: &[u8] = match &manner {
+                Manner::Plain if head.starts_with("HEAD ") => b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 8\r\n\r\n",
                 Manner::Plain => b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 8\r\n\r\nupstream",
                 Manner::Bytes(bytes) => bytes,
                 Manner::Stream => {
@@ -133,6 +151,11 @@ async fn converse(mut stream: TcpStream, number: usize, state: Arc<State>) {
             }
         }
     }
+}
+
+fn first_head(bytes: &[u8]) -> Option<String> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
 }
 
 /// The length of the first whole request, framed by Content-Length or by chunks.

@@ -87,6 +87,25 @@ impl Wire {
         timeout(WAIT, self.stream.flush()).await.expect("flushed in time").expect("flushed");
     }
 
+    /// Writes what may be cut off by an answer that comes before its end.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _closed = timeout(WAIT, self.stream.write_all(bytes.as_ref())).await.expect("written in time");
+        let _closed = timeout(WAIT, self.stream.flush()).await.expect("flushed in time");
+    }
+
+    /// Sends a request without a body, with the fields in `more`, each with its CR LF; none when the connection ends instead
+    /// of an answer.
+    pub async fn ask(&mut self, method: &str, target: &str, host: &str, more: &str) -> Option<Answer> {
+        self.send(format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n")).await;
+        self.answer(method == "HEAD").await
+    }
+
+    /// The same, and reads no more than the head of the answer.
+    pub async fn ask_head(&mut self, method: &str, target: &str, host: &str, more: &str) -> Option<Answer> {
+        self.send(format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n")).await;
+        self.head().await
+    }
+
     /// Writes a request and reads its answer.
     pub async fn exchange(&mut self, request: &[u8]) -> Answer {
         self.write(request).await;
@@ -95,10 +114,15 @@ impl Wire {
 
     /// Reads the next final answer.
     pub async fn read(&mut self, to_head: bool) -> Answer {
+        self.answer(to_head).await.expect("the connection ended before an answer")
+    }
+
+    /// The next final answer; none when the connection ends instead.
+    pub async fn answer(&mut self, to_head: bool) -> Option<Answer> {
         loop {
-            let head = self.head().await.expect("the connection ended before an answer");
+            let head = self.head().await?;
             if head.status != 100 && head.status != 103 {
-                return self.with_body(head, to_head).await;
+                return Some(self.with_body(head, to_head).await);
             }
         }
     }

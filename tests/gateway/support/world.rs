@@ -43,6 +43,8 @@ pub struct Setup {
     pub routes: Vec<(String, String)>,
     /// For the provider.
     pub environment: Vec<(&'static str, String)>,
+    /// Nobody signs in by an IdP: none is started.
+    pub no_provider: bool,
     /// A second IdP, `other`, beside the first, `corp`.
     pub two_idps: bool,
 }
@@ -59,6 +61,7 @@ impl Default for Setup {
             more: String::new(),
             routes: Vec::new(),
             environment: Vec::new(),
+            no_provider: false,
             two_idps: false,
         }
     }
@@ -84,7 +87,7 @@ impl World {
         // Printed with a test that fails.
         let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::WARN).try_init();
         let gateway = format!("https://{GATE}");
-        let provider = Provider::start(&gateway, &setup.environment);
+        let provider = if setup.no_provider { Provider::absent() } else { Provider::start(&gateway, &setup.environment) };
         let other_provider = setup.two_idps.then(|| Provider::start(&gateway, &setup.environment));
         let upstream = Recorder::start().await;
         let folder = tempfile::tempdir().unwrap();
@@ -163,6 +166,37 @@ impl World {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// The gateway's own fields of all records of an event, in order.
+    pub fn events(&self, event: &str) -> Vec<serde_json::Value> {
+        let own = self.records().into_iter().map(|mut record| record["unmapped"]["portcullis"].take());
+        own.filter(|own| own["event"] == event).collect()
+    }
+
+    pub fn decisions(&self) -> Vec<serde_json::Value> {
+        self.events("decision")
+    }
+
+    /// Waits, within bounds, for what the gateway does on its own.
+    pub async fn until<T>(&self, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+        for _ in 0..1_000 {
+            if let Some(found) = look(self) {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it did not happen within ten seconds");
+    }
+
+    /// Writes the file of a route with these rules; they count after a reload.
+    pub fn write_route(&self, name: &str, upstream: SocketAddr, rules: &str) {
+        write(&self.config_dir().join(format!("routes/{name}.toml")), &route_text(name, upstream, rules));
+    }
+
+    /// The same, before the usual upstream.
+    pub fn rewrite(&self, name: &str, rules: &str) {
+        self.write_route(name, self.upstream.address, rules);
+    }
+
     /// How many records contain all these texts.
     pub fn recorded(&self, texts: &[&str]) -> usize {
         self.records().iter().map(ToString::to_string).filter(|record| texts.iter().all(|text| record.contains(text))).count()
@@ -177,6 +211,11 @@ pub fn navigation(host: &str, target: &str) -> Vec<u8> {
     }
     head.push_str("\r\n");
     head.into_bytes()
+}
+
+/// The text of a route file with these rules, for the host `NAME.test`.
+pub fn route_text(name: &str, upstream: impl std::fmt::Display, rules: &str) -> String {
+    format!("name = \"{name}\"\nfrom = \"https://{name}.test\"\nto = [\"http://{upstream}\"]\nclass = \"internal\"\n{rules}")
 }
 
 async fn start_server(config: &Path, clock: &Clock) -> Arc<Server> {
