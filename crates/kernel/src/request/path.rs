@@ -103,8 +103,15 @@ impl fmt::Display for CanonicalPath {
 /// Appends one segment in canonical form. A pattern's literal text goes through it too, so that both sides of a match are
 /// written alike.
 pub(crate) fn push_segment(canonical: &mut String, segment: &str) -> Result<(), PathFault> {
-    let mut decoded = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
+    let decoded = push_part(canonical, segment)?;
+    if is_dots(&decoded) { Err(PathFault::DotSegment) } else { Ok(()) }
+}
+
+/// Appends a part of a segment, as it stands between the stars of a pattern, and returns it decoded. Dots may stand there:
+/// what they are part of is not known.
+pub(crate) fn push_part(canonical: &mut String, part: &str) -> Result<String, PathFault> {
+    let mut decoded = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         if byte != b'%' {
@@ -122,11 +129,13 @@ pub(crate) fn push_segment(canonical: &mut String, segment: &str) -> Result<(), 
         push_octet(canonical, value);
         decoded.push(value);
     }
-    refuse_reading(&decoded)
+    let decoded = String::from_utf8(decoded).map_err(|_| PathFault::NotUtf8)?;
+    decoded.chars().try_for_each(refuse_character)?;
+    Ok(decoded)
 }
 
-/// Decodes what [`push_segment`] wrote, once. The octets are UTF-8, or there would be no canonical text.
-pub(crate) fn decode(canonical: &str) -> Cow<'_, str> {
+/// Decodes what [`push_part`] wrote, once. The octets are UTF-8, or there would be no canonical text.
+fn decode(canonical: &str) -> Cow<'_, str> {
     percent_decode_str(canonical).decode_utf8_lossy()
 }
 
@@ -178,12 +187,20 @@ fn push_octet(canonical: &mut String, value: u8) {
     }
 }
 
-fn refuse_reading(decoded: &[u8]) -> Result<(), PathFault> {
-    if matches!(decoded, b"." | b"..") {
-        return Err(PathFault::DotSegment);
-    }
-    let text = std::str::from_utf8(decoded).map_err(|_| PathFault::NotUtf8)?;
-    text.chars().try_for_each(refuse_character)
+/// One dot or two, and nothing else that is seen: some programs trim names, or leave out what no reader sees, before they
+/// look for dots.
+fn is_dots(segment: &str) -> bool {
+    let mut seen = segment.chars().filter(|character| !is_unseen(*character));
+    matches!((seen.next(), seen.next(), seen.next()), (Some('.'), None | Some('.'), None))
+}
+
+/// White space, and the code points that Unicode calls ignorable by default, less those that are refused anywhere.
+fn is_unseen(character: char) -> bool {
+    character.is_whitespace()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn refuse_character(character: char) -> Result<(), PathFault> {
@@ -192,25 +209,38 @@ fn refuse_character(character: char) -> Result<(), PathFault> {
         '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
             Err(PathFault::ControlCharacter)
         }
-        // Compatibility forms (NFKC) and best-fit mappings of `. / \\ % ; ? #`, which some servers fold before they look.
-        '\u{2024}'..='\u{2026}'
-        | '\u{fe52}'
-        | '\u{ff0e}'
+        // Characters whose compatibility form (NFKC) holds one of `/ \\ % ; ? #` or is dots alone (by the tables of Unicode),
+        // and the best-fit mappings of code pages to the same: some servers fold before they look.
+        '\u{37e}'
+        | '\u{2024}'..='\u{2026}'
         | '\u{2044}'
+        | '\u{2047}'..='\u{2049}'
+        | '\u{2100}'
+        | '\u{2101}'
+        | '\u{2105}'
+        | '\u{2106}'
         | '\u{2215}'
-        | '\u{ff0f}'
         | '\u{2216}'
-        | '\u{fe68}'
-        | '\u{ff3c}'
-        | '\u{fe6a}'
-        | '\u{ff05}'
+        | '\u{fe14}'
+        | '\u{fe16}'
+        | '\u{fe19}'
+        | '\u{fe30}'
+        | '\u{fe52}'
         | '\u{fe54}'
-        | '\u{ff1b}'
-        | '\u{37e}'
         | '\u{fe56}'
-        | '\u{ff1f}'
         | '\u{fe5f}'
-        | '\u{ff03}' => Err(PathFault::LookAlike),
+        | '\u{fe68}'
+        | '\u{fe6a}'
+        | '\u{ff03}'
+        | '\u{ff05}'
+        | '\u{ff0e}'
+        | '\u{ff0f}'
+        | '\u{ff1b}'
+        | '\u{ff1f}'
+        | '\u{ff3c}'
+        // Yen and won stand where ASCII has the backslash in Shift-JIS and in the Korean code page.
+        | '\u{a5}'
+        | '\u{20a9}' => Err(PathFault::LookAlike),
         _ => Ok(()),
     }
 }

@@ -118,8 +118,36 @@ fn characters_that_fold_to_a_separator_are_refused() {
     {
         check(&format!("/a{}b", escaped(&look_alike.to_string())), Err(LookAlike));
     }
-    check("/%E2%80%A3", Ok("/%E2%80%A3"));
-    check("/%E2%80%A7", Ok("/%E2%80%A7"));
+    // Those whose compatibility form holds a separator, or is dots and nothing else.
+    for look_alike in "\u{2047}\u{2048}\u{2049}\u{2100}\u{2101}\u{2105}\u{2106}\u{fe14}\u{fe16}\u{fe19}\u{fe30}".chars() {
+        check(&format!("/a{}b", escaped(&look_alike.to_string())), Err(LookAlike));
+        check(&format!("/{}/b", escaped(&look_alike.to_string())), Err(LookAlike));
+    }
+    // Those that a conversion to Shift-JIS or to the Korean code page makes a backslash of.
+    check("/..%C2%A5admin", Err(LookAlike));
+    check("/..%E2%82%A9admin", Err(LookAlike));
+    for other in ["\u{2023}", "\u{2027}", "\u{20ac}", "\u{a3}", "\u{3002}"] {
+        let escaped = format!("/{}", escaped(other));
+        check(&escaped, Ok(&escaped));
+    }
+}
+
+#[test]
+fn dots_beside_characters_that_are_trimmed_or_not_seen_are_dots() {
+    for unseen in [
+        " ", "\u{a0}", "\u{ad}", "\u{2003}", "\u{3000}", "\u{200b}", "\u{200d}", "\u{200f}", "\u{2060}", "\u{feff}", "\u{fe0f}", "\u{180e}",
+    ] {
+        let unseen = escaped(unseen);
+        for dots in [".", ".."] {
+            check(&format!("/public/{dots}{unseen}/app"), Err(DotSegment));
+            check(&format!("/public/{unseen}{dots}/app"), Err(DotSegment));
+            check(&format!("/public/{unseen}{dots}{unseen}{unseen}"), Err(DotSegment));
+        }
+        check(&format!("/public/.{unseen}./app"), Err(DotSegment));
+    }
+    check("/%20", Ok("/%20"));
+    check("/a.%20", Ok("/a.%20"));
+    check("/...%20", Ok("/...%20"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::request::path::{CanonicalPath, PathFault, decode, push_segment};
+use crate::request::path::{CanonicalPath, PathFault, push_part, push_segment};
 
 /// A path pattern of an allow rule.
 #[derive(Clone, PartialEq, Eq)]
@@ -97,7 +97,11 @@ impl SegmentPattern {
         if segment.contains("**") {
             return Err(PatternFault::DoubleStarInSegment);
         }
-        segment.split('*').map(literal).collect::<Result<_, _>>().map(Self::Parts)
+        if !segment.contains('*') {
+            push_segment(&mut String::new(), &escape(segment))?;
+        }
+        let parts = segment.split('*').map(|part| push_part(&mut String::new(), &escape(part)).map(String::into_boxed_str));
+        Ok(Self::Parts(parts.collect::<Result<_, _>>()?))
     }
 
     fn matches(&self, segment: &str) -> bool {
@@ -118,9 +122,9 @@ impl SegmentPattern {
     }
 }
 
-fn literal(text: &str) -> Result<Box<str>, PatternFault> {
-    let mut canonical = String::new();
-    let mut escaped = String::new();
+/// Escapes what a person may write plain in a pattern and no path holds plain.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         let plain = character.is_ascii() && !matches!(character, ' ' | '"' | '<' | '>' | '`' | '{' | '}');
         if plain {
@@ -132,8 +136,7 @@ fn literal(text: &str) -> Result<Box<str>, PatternFault> {
             }
         }
     }
-    push_segment(&mut canonical, &escaped)?;
-    Ok(decode(&canonical).into())
+    escaped
 }
 
 /// The usual glob walk: only the last `**` met is ever tried again, so the work is bounded by segments times pattern.

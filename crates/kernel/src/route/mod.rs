@@ -32,7 +32,7 @@ pub struct Route {
     pub owner: Option<Box<str>>,
     /// Kinds of data behind it.
     pub data: Vec<Box<str>>,
-    /// Whether fields whose names hold `_` or `.` are let through.
+    /// Whether fields whose names hold `_`, `.` or another mark beside `-` are let through.
     pub second_spellings: SecondSpellings,
     /// Names of the query parameters that may stand in the record.
     pub recorded_parameters: Vec<Box<str>>,

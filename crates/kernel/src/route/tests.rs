@@ -54,6 +54,13 @@ fn one_star_stays_inside_its_segment() {
 }
 
 #[test]
+fn a_dot_beside_a_star_is_a_dot() {
+    check("/.*", &["/.env", "/..env"], &["/env", "/"]);
+    check("/*.*", &["/a.b", "/.b", "/a."], &["/ab", "/"]);
+    check("/*..", &["/a.."], &["/a.", "/a"]);
+}
+
+#[test]
 fn two_stars_are_any_number_of_segments() {
     check("/**", &["/", "/a", "/a/b/c/"], &[]);
     check("/**/x", &["/x", "/a/x", "/a/b/x", "/x/x"], &["/", "/xx", "/x/", "/x/y"]);
