@@ -281,7 +281,7 @@ pub const ROUTE: &[Key] = &[
         "underscore_headers",
         Choice(&["refuse", "allow"]),
         Default("\"refuse\""),
-        "What happens to a request with a field name that holds `_` or `.`, which some programs read as `-`.",
+        "What happens to a request with a field name that holds `_`, `.` or another mark that some programs read as `-`.",
     ),
 ];
 

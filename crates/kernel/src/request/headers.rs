@@ -64,8 +64,8 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 const CONNECTION_TOKENS: [&str; 7] = ["close", "keep-alive", "upgrade", "te", "http2-settings", "trailer", "proxy-connection"];
 
 /// Fields by which programs behind a gateway are told who asks, from where, or for what. A client's own are removed on
-/// every path, under every spelling that reads the same. Compared after folding: lower case, `_` and `.` as `-`.
-const STATED_BY_GATEWAYS: [&str; 32] = [
+/// every path, under every spelling that reads the same. Compared after folding: see [`fold`].
+const STATED_BY_GATEWAYS: [&str; 36] = [
     "forwarded",
     "proxy",
     "x-real-ip",
@@ -74,10 +74,13 @@ const STATED_BY_GATEWAYS: [&str; 32] = [
     "x-original-forwarded-for",
     "x-proxyuser-ip",
     "true-client-ip",
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
     "fastly-client-ip",
     "client-ip",
+    "proxy-client-ip",
+    "x-host",
+    "x-scheme",
+    "x-url-scheme",
+    "front-end-https",
     "remote-user",
     "remote-name",
     "remote-email",
@@ -98,16 +101,36 @@ const STATED_BY_GATEWAYS: [&str; 32] = [
     "x-original-method",
     "x-original-host",
     "x-rewrite-url",
+    "x-arr-clientcert",
 ];
 
-/// Families of the same, by prefix after folding.
-const STATED_BY_GATEWAYS_PREFIX: [&str; 9] = [
-    "x-portcullis-",
-    "x-forwarded-",
+/// Families of the same, by prefix after folding: the gateway's own, those of other gateways and identity proxies, whose names
+/// a program may still know, and those that state a client certificate (RFC 9440 and its forerunners).
+const STATED_BY_GATEWAYS_PREFIX: [&str; 27] = [
+    "x-portcullis",
+    "x-forwarded",
     "x-auth-request-",
+    "x-authenticated-",
+    "x-authentik-",
     "x-remote-extra-",
+    "x-webauth-",
+    "x-vouch-",
+    "x-pomerium-",
+    "x-consumer-",
+    "x-goog-authenticated-",
+    "x-goog-iap-",
+    "x-amzn-oidc-",
+    "x-ms-client-principal",
+    "cf-access-",
+    "cf-connecting-",
+    "tailscale-",
+    "oidc-claim-",
+    "oidc-access-",
+    "oidc-id-",
+    "wl-proxy-",
     "x-ssl-",
     "ssl-client-",
+    "client-cert",
     "x-client-cert",
     "x-client-verify",
     "x-envoy-",
@@ -123,9 +146,6 @@ pub fn is_stated_by_gateways(name: &HeaderName) -> bool {
     STATED_BY_GATEWAYS.contains(&folded.as_str())
         || STATED_BY_GATEWAYS_PREFIX.iter().any(|prefix| folded.starts_with(prefix))
         || METHOD_OVERRIDES.contains(&folded.as_str())
-        // `X-Forwarded` alone, and whatever else begins so without a hyphen.
-        || folded.starts_with("x-forwarded")
-        || folded.starts_with("x-portcullis")
 }
 
 /// Whether a field ends at this hop.
@@ -137,12 +157,17 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
 /// Whether a name holds a character that programs behind the gateway may read as `-`.
 #[must_use]
 pub fn has_second_spelling(name: &HeaderName) -> bool {
-    name.as_str().bytes().any(|byte| byte == b'_' || byte == b'.')
+    !name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// How CGI and its heirs read a name: case and `_ . -` do not tell names apart.
+/// How CGI and its heirs read a name: case does not tell names apart, nor does it matter which mark stands between words.
+/// Some take `_` and `.` for `-`, others whatever is neither letter nor digit.
 fn fold(name: &str) -> String {
-    name.chars().map(|character| if matches!(character, '_' | '.') { '-' } else { character.to_ascii_lowercase() }).collect()
+    name.bytes().map(fold_byte).map(char::from).collect()
+}
+
+pub(super) const fn fold_byte(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
 }
 
 /// The client's fields that may travel on to an upstream, in their order: without hop-by-hop fields, without anything a
@@ -172,7 +197,7 @@ pub fn returnable(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len() + 4);
     for (name, value) in headers {
         let own = fold(name.as_str()).starts_with("x-portcullis");
-        let own_cookie = name == http::header::SET_COOKIE && names_own_cookie(value.as_bytes());
+        let own_cookie = name == http::header::SET_COOKIE && sets_own_cookie(value.as_bytes());
         if !is_hop_by_hop(name) && !own && !own_cookie {
             kept.append(name.clone(), value.clone());
         }
@@ -196,6 +221,13 @@ fn without_own_cookie(value: &HeaderValue) -> Option<HeaderValue> {
 fn names_own_cookie(pair: &[u8]) -> bool {
     let name = pair.split(|byte| *byte == b'=').next().unwrap_or(pair).trim_ascii();
     name.eq_ignore_ascii_case(COOKIE.as_bytes())
+}
+
+/// Whether a `Set-Cookie` makes a browser send the gateway's cookie. A cookie without a name is sent as its value alone, so
+/// `=name=value` comes back as `name=value` from browsers that do not look for this (RFC 6265bis §5.7).
+fn sets_own_cookie(value: &[u8]) -> bool {
+    let from = value.iter().position(|byte| *byte != b'=' && !byte.is_ascii_whitespace()).unwrap_or(value.len());
+    names_own_cookie(value.get(from..).unwrap_or_default().split(|byte| *byte == b';').next().unwrap_or_default())
 }
 
 /// The value of the gateway's cookie. Two of them are none: the second may be planted (OI-18).

@@ -11,6 +11,8 @@ mod tests_headers;
 mod tests_host;
 #[cfg(test)]
 mod tests_path;
+#[cfg(test)]
+mod tests_reading;
 
 use std::fmt;
 
@@ -57,7 +59,7 @@ pub struct CanonicalRequest {
     pub version: Version,
     pub caller: Caller,
     pub upgrade: Upgrade,
-    /// Whether a field name holds `_` or `.`, which programs behind the gateway may read as `-`.
+    /// Whether a field name holds `_`, `.` or another mark that programs behind the gateway may read as `-`.
     pub has_second_spellings: bool,
     /// The target as it stood on the wire, for the record.
     pub raw_target: Box<str>,
@@ -100,7 +102,7 @@ pub enum RequestFault {
     Query,
     #[error("the HTTP version is not served")]
     Version,
-    #[error("a field name holds an underscore or a dot, and the route does not allow that")]
+    #[error("a field name holds a mark that some programs read as a hyphen, and the route does not allow that")]
     SecondSpelling,
 }
 
@@ -199,15 +201,12 @@ fn read_authority(head: &Parts) -> Result<Authority, RequestFault> {
         Some(authority) => Some(Authority::parse(authority.as_str())?),
         None => None,
     };
-    let authority = match (target, field) {
-        (Some(target), Some(field)) if target != field => return Err(HeaderFault::HostDiffers.into()),
-        (Some(target), _) => target,
-        (None, Some(field)) if head.version != Version::HTTP_2 => field,
-        // HTTP/2 without `:authority` but with `host` (RFC 9113 §8.3.1) reads the same; without both there is no host.
-        (None, Some(field)) => field,
-        (None, None) => return Err(HeaderFault::HostCount.into()),
-    };
-    Ok(authority)
+    match (target, field) {
+        (Some(target), Some(field)) if target != field => Err(HeaderFault::HostDiffers.into()),
+        // HTTP/2 without `:authority` but with `host` (RFC 9113 §8.3.1) reads like HTTP/1.1.
+        (Some(authority), _) | (None, Some(authority)) => Ok(authority),
+        (None, None) => Err(HeaderFault::HostCount.into()),
+    }
 }
 
 fn parse_host_field(value: &http::HeaderValue) -> Result<Authority, RequestFault> {

@@ -225,18 +225,19 @@ fn of_a_trusted_chain_the_right_most_stranger_is_the_client() {
     }
 }
 
-/// Every way to write a name that a program behind may read as `name`.
+/// Every way to write a name that a program behind may read as `name`: some CGI servers take whatever is neither letter nor
+/// digit for `_`.
 fn respelled(name: &str, choices: &[u8]) -> String {
-    let spell = |(at, character): (usize, char)| match (character, choices[at % choices.len()] % 3) {
-        ('-', 1) => '_',
-        ('-', 2) => '.',
-        (other, 1) => other.to_ascii_uppercase(),
+    const MARKS: &[u8] = b"-_.!#$%&'*+^`|~";
+    let spell = |(at, character): (usize, char)| match (character, usize::from(choices[at % choices.len()])) {
+        ('-', choice) => char::from(MARKS[choice % MARKS.len()]),
+        (other, choice) if choice % 2 == 1 => other.to_ascii_uppercase(),
         (other, _) => other,
     };
     name.chars().enumerate().map(spell).collect()
 }
 
-const MANAGED: [&str; 22] = [
+const MANAGED: [&str; 39] = [
     "x-portcullis-subject",
     "x-portcullis-email",
     "x-portcullis-groups",
@@ -259,6 +260,23 @@ const MANAGED: [&str; 22] = [
     "x-rewrite-url",
     "x-http-method-override",
     "x-method-override",
+    "x-forwarded",
+    "client-cert",
+    "client-cert-chain",
+    "x-webauth-user",
+    "x-authentik-username",
+    "x-authenticated-user",
+    "oidc-claim-sub",
+    "x-goog-authenticated-user-email",
+    "x-ms-client-principal-name",
+    "x-pomerium-claim-email",
+    "cf-access-authenticated-user-email",
+    "tailscale-user-login",
+    "x-consumer-username",
+    "wl-proxy-client-ip",
+    "x-arr-clientcert",
+    "x-scheme",
+    "front-end-https",
 ];
 
 proptest! {
@@ -305,6 +323,42 @@ fn hop_by_hop_fields_end_in_both_directions() {
         assert!(headers::returnable(&fields(&[(name, b"x")])).is_empty(), "{name}");
     }
     assert!(headers::forwardable(&fields(&[("expect", b"100-continue"), ("host", b"x")])).is_empty());
+}
+
+#[test]
+fn what_an_upstream_answers_travels_but_for_the_gateways_own_fields() {
+    let answered = fields(&[
+        ("content-type", b"text/plain"),
+        ("set-cookie", b"a=1"),
+        ("set-cookie", b"__Host-portcullis=planted; Path=/; Secure"),
+        ("set-cookie", b" __HOST-portcullis = planted"),
+        ("set-cookie", b"__Host-portcullis"),
+        ("set-cookie", b"=__Host-portcullis=planted"),
+        ("set-cookie", b" = = __host-Portcullis=planted"),
+        ("set-cookie", b"b=__Host-portcullis=1"),
+        ("x-portcullis-subject", b"ana"),
+        ("x_portcullis.subject", b"ana"),
+        ("x-portcullis", b"1"),
+        ("x-forwarded-for", b"kept: only the client's own is removed"),
+    ]);
+    let kept = headers::returnable(&answered);
+    let kept: Vec<_> = kept.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    assert_eq!(
+        kept,
+        [
+            ("content-type", "text/plain"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=__Host-portcullis=1"),
+            ("x-forwarded-for", "kept: only the client's own is removed"),
+        ]
+    );
+}
+
+#[test]
+fn fields_of_the_client_travel_as_they_came() {
+    let came = [("accept", &b"*/*"[..]), ("x-app", b"1"), ("x-app", b"2"), ("authorization", b"Bearer x"), ("cookie", b"a=1;b=2")];
+    assert_eq!(headers::forwardable(&fields(&came)), fields(&came));
+    assert!(headers::forwardable(&fields(&[("cookie", b" __Host-portcullis = x ")])).is_empty());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use http::Uri;
 
 use super::{FramingFault, HeadBounds, Intent, LINE_END, is_token, line};
+use crate::request::headers::fold_byte;
 
 /// Reads one head. What was read is not read again when more bytes come.
 #[derive(Debug, Default)]
@@ -229,10 +230,9 @@ fn read_content_length(value: &[u8]) -> Result<u64, FramingFault> {
     number.filter(|length| i64::try_from(*length).is_ok()).ok_or(FramingFault::ContentLength)
 }
 
-/// Whether a program that folds `_` and `.` to `-` reads `name` as `known`.
+/// Whether a program that takes other marks for `-` reads `name` as `known`.
 fn reads_like(name: &[u8], known: &[u8]) -> bool {
-    let fold = |byte: &u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == known.len() && name.iter().map(fold).eq(known.iter().copied())
+    name.iter().copied().map(fold_byte).eq(known.iter().copied())
 }
 
 /// The longest registered method has 17 bytes.

@@ -173,7 +173,10 @@ fn a_content_length_is_one_plain_number_or_refused() {
     }
     refused_fields("Content-Length: 5\r\nContent-Length: 5", FramingFault::ContentLengthRepeated);
     refused_fields("Content-Length: 5\r\ncontent-length: 6", FramingFault::ContentLengthRepeated);
-    refused_fields("Content_Length: 5", FramingFault::LengthLookAlike);
+    for mark in "!#$%&'*+.^_`|~".chars() {
+        refused_fields(&format!("Content{mark}Length: 5"), FramingFault::LengthLookAlike);
+        refused_fields(&format!("TRANSFER{mark}encoding: chunked"), FramingFault::LengthLookAlike);
+    }
     refused_fields("Content-Length : 5", FramingFault::SpaceBeforeColon);
 }
 
