@@ -8,6 +8,10 @@ use std::time::Duration;
 use http::StatusCode;
 use proptest::prelude::*;
 
+use crate::event::{
+    AccountChange, AccountFacts, AuthenticationFacts, AuthenticationStep, Body, ChangedBy, EntityChange, EntityFacts, ExchangeFacts,
+    ExchangeOutcome, LifecycleChange, LifecycleFacts, Weight,
+};
 use crate::identity::assurance::{Requirement, Strength};
 use crate::policy::Reason;
 use crate::policy::decide::{Challenge, StepUp};
@@ -16,7 +20,8 @@ use crate::redirect::{Fragment, ReturnPlace};
 use crate::request::framing::FramingFault;
 use crate::request::host::Authority;
 use crate::request::path::{CanonicalPath, PathFault};
-use crate::request::{ReadFault, RequestFault};
+use crate::request::{ReadFault, RequestFault, RequestId};
+use crate::route::RouteId;
 use crate::time::Timestamp;
 use crate::{Failure, Refusal, Rejection};
 
@@ -102,9 +107,56 @@ fn every_failure_of_ours_has_its_status_and_reason() {
 
 #[test]
 fn every_fault_of_framing_has_a_status_of_the_clients() {
-    assert_eq!(FramingFault::Version.status(), StatusCode::HTTP_VERSION_NOT_SUPPORTED);
-    assert_eq!(FramingFault::HeadTooLarge.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-    assert_eq!(FramingFault::TwoLengths.status(), StatusCode::BAD_REQUEST);
+    use FramingFault as Fault;
+    let plain = [Fault::RequestLine, Fault::TargetForm, Fault::BareLineFeed, Fault::TwoLengths, Fault::ChunkSize, Fault::LengthLookAlike];
+    let large = [Fault::HeadTooLarge, Fault::TooManyFields, Fault::NameTooLong, Fault::TrailersTooLarge];
+    assert!(plain.iter().all(|fault| fault.status() == StatusCode::BAD_REQUEST));
+    assert!(large.iter().all(|fault| fault.status() == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+    assert_eq!(Fault::TargetTooLong.status(), StatusCode::URI_TOO_LONG);
+    assert_eq!(Fault::Version.status(), StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+}
+
+#[test]
+fn only_records_of_requests_may_wait_for_the_disk() {
+    let lifecycle = Body::Lifecycle(Box::new(LifecycleFacts { change: LifecycleChange::Start, detail: None }));
+    let entity = Body::Entity(Box::new(EntityFacts {
+        change: EntityChange::RevokeSessions { sessions: Vec::new() },
+        by: ChangedBy::Gateway,
+        failure: None,
+    }));
+    let account = Body::Account(Box::new(AccountFacts {
+        request_id: None,
+        change: AccountChange::Lock,
+        failure: None,
+        subject: None,
+        email: None,
+        by: ChangedBy::Operator { uid: 0 },
+        client: None,
+    }));
+    let authentication = Body::Authentication(Box::new(AuthenticationFacts {
+        request_id: None,
+        step: AuthenticationStep::SignOut,
+        failure: None,
+        detail: None,
+        idp: None,
+        actor: None,
+        client: None,
+        user_agent: None,
+    }));
+    let exchange = Body::Exchange(Box::new(ExchangeFacts {
+        request_id: RequestId::new([0; 16]),
+        route: RouteId::new("app"),
+        status: None,
+        outcome: ExchangeOutcome::Complete,
+        bytes_in: 0,
+        bytes_out: 0,
+        duration: Duration::ZERO,
+        upstream: None,
+    }));
+    assert_eq!(exchange.weight(), Weight::Configured);
+    for body in [lifecycle, entity, account, authentication] {
+        assert_eq!(body.weight(), Weight::Synced, "{body:?}");
+    }
 }
 
 #[test]

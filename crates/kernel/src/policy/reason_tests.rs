@@ -42,3 +42,14 @@ fn no_two_reasons_have_one_code() {
     let codes: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
     assert_eq!(codes.len(), Reason::ALL.len());
 }
+
+#[test]
+fn a_reason_is_kept_as_its_code_and_no_other_text_is_one() {
+    for reason in Reason::ALL {
+        assert_eq!(serde_json::to_string(reason).unwrap(), format!("\"{}\"", reason.code()));
+        assert_eq!(serde_json::from_str::<Reason>(&format!("\"{}\"", reason.code())).unwrap(), *reason);
+    }
+    for text in ["\"\"", "\"NoRule\"", "\"no_rule \"", "7", "null"] {
+        assert!(serde_json::from_str::<Reason>(text).is_err(), "{text}");
+    }
+}

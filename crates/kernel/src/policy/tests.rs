@@ -134,6 +134,13 @@ fn check(rules: Vec<Rule>, assurance: &Assurance, expected: &Verdict) {
     assert_eq!(verdict_of(rules, &request(&Method::GET, "/a"), Some((&identity, assurance))), *expected);
 }
 
+#[test]
+fn rules_and_routes_are_written_by_their_names() {
+    let (rule, route) = (RuleId::new("a-1"), RouteId::new("app"));
+    assert_eq!((format!("{rule}"), format!("{rule:?}"), rule.as_str()), ("a-1".into(), "\"a-1\"".into(), "a-1"));
+    assert_eq!((format!("{route}"), format!("{route:?}"), route.as_str()), ("app".into(), "\"app\"".into(), "app"));
+}
+
 fn allowed_by(id: &str) -> Verdict {
     Verdict::Allow(RuleId::new(id))
 }

@@ -398,6 +398,26 @@ fn a_paused_connection_goes_on_as_it_is_told() {
 }
 
 #[test]
+fn each_byte_stands_in_a_place_for_its_deadline() {
+    let mut keeper = Gatekeeper::new(HeadBounds::default());
+    let mut places = vec![keeper.place()];
+    for bytes in [&b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n"[..], b"ab", CHUNKED, b"0\r\n", b"\r\n", b"\n"] {
+        let _ = keeper.advance(bytes);
+        places.push(keeper.place());
+    }
+    assert_eq!(places, [Place::Head, Place::Body, Place::Head, Place::Body, Place::Body, Place::Head, Place::Nowhere]);
+    for (bytes, place) in [
+        (&b"GET / HTTP/1.0\r\n\r\n"[..], Place::Nowhere),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\n\r\n", Place::Nowhere),
+        (b"GET / HTTP/1.1\r\nHost: h\r\n", Place::Head),
+    ] {
+        let mut keeper = Gatekeeper::new(HeadBounds::default());
+        let _ = keeper.advance(bytes);
+        assert_eq!(keeper.place(), place, "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
 fn a_fault_is_for_good() {
     let mut keeper = Gatekeeper::new(HeadBounds::default());
     assert_eq!(keeper.advance(b"GET / HTTP/1.1\n"), Step::Fault(FramingFault::BareLineFeed));
