@@ -195,16 +195,21 @@ proptest! {
     }
 
     #[test]
-    fn a_pattern_that_covers_matches_whatever_the_other_matches(wide in any_pattern(), narrow in any_pattern(), targets in prop::collection::vec(any_path(), 20)) {
-        if pattern(&wide).covers(&pattern(&narrow)) {
-            for target in targets {
-                prop_assert!(!pattern(&narrow).matches(&path(&target)) || pattern(&wide).matches(&path(&target)), "{} {} {}", wide, narrow, target);
-            }
-        }
-    }
-
-    #[test]
     fn a_pattern_of_literal_text_matches_that_text_alone(target in any_path(), other in any_path()) {
         prop_assert_eq!(pattern(&target).matches(&path(&other)), target == other);
+    }
+}
+
+/// Two patterns of which the first says that it covers the second.
+fn covering() -> impl Strategy<Value = (String, String)> {
+    (any_pattern(), any_pattern()).prop_filter("covers", |(wide, narrow)| pattern(wide).covers(&pattern(narrow)))
+}
+
+proptest! {
+    #[test]
+    fn a_pattern_that_covers_matches_whatever_the_other_matches((wide, narrow) in covering(), targets in prop::collection::vec(any_path(), 20)) {
+        for target in targets {
+            prop_assert!(!pattern(&narrow).matches(&path(&target)) || pattern(&wide).matches(&path(&target)), "{} {} {}", wide, narrow, target);
+        }
     }
 }

@@ -52,7 +52,7 @@ impl Chunked {
                 }
                 _ => Err(FramingFault::ChunkEnd),
             },
-            Self::Trailers { .. } => self.trailer(bytes),
+            Self::Trailers { bytes: before, fields, searched } => trailer(bytes, before, fields, searched),
         }
     }
 
@@ -69,24 +69,22 @@ impl Chunked {
         *self = if left == 0 { Self::Trailers { bytes: 0, fields: 0, searched: 0 } } else { Self::Data { left } };
         Ok(part(content.len() + LINE_END))
     }
+}
 
-    fn trailer(&mut self, bytes: &[u8]) -> Result<ChunkedStep, FramingFault> {
-        let Self::Trailers { bytes: before, fields, searched } = self else {
-            return Ok(ChunkedStep::NeedMore);
-        };
-        let room = TRAILERS_BYTES_MAX.saturating_sub(*before);
-        let Some(content) = line(bytes.get(..room).unwrap_or(bytes), searched)? else {
-            return if bytes.len() >= room { Err(FramingFault::TrailersTooLarge) } else { Ok(ChunkedStep::NeedMore) };
-        };
-        let taken = content.len() + LINE_END;
-        if content.is_empty() {
-            return Ok(ChunkedStep::End { bytes: taken });
-        }
-        split_field(content)?;
-        *before += taken;
-        *fields += 1;
-        if *fields > TRAILERS_MAX { Err(FramingFault::TrailersTooLarge) } else { Ok(part(taken)) }
+/// `before` bytes in `fields` lines of the section were taken already.
+fn trailer(bytes: &[u8], before: &mut usize, fields: &mut usize, searched: &mut usize) -> Result<ChunkedStep, FramingFault> {
+    let room = TRAILERS_BYTES_MAX.saturating_sub(*before);
+    let Some(content) = line(bytes.get(..room).unwrap_or(bytes), searched)? else {
+        return if bytes.len() >= room { Err(FramingFault::TrailersTooLarge) } else { Ok(ChunkedStep::NeedMore) };
+    };
+    let taken = content.len() + LINE_END;
+    if content.is_empty() {
+        return Ok(ChunkedStep::End { bytes: taken });
     }
+    split_field(content)?;
+    *before += taken;
+    *fields += 1;
+    if *fields > TRAILERS_MAX { Err(FramingFault::TrailersTooLarge) } else { Ok(part(taken)) }
 }
 
 const fn part(bytes: usize) -> ChunkedStep {

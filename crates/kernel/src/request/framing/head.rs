@@ -192,8 +192,8 @@ pub(super) fn split_field(content: &[u8]) -> Result<(&[u8], &[u8]), FramingFault
     if matches!(content.first(), Some(b' ' | b'\t')) {
         return Err(FramingFault::Folded);
     }
-    let colon = content.iter().position(|byte| *byte == b':').ok_or(FramingFault::NoColon)?;
-    let (Some(name), Some(value)) = (content.get(..colon), content.get(colon + 1..)) else {
+    let mut halves = content.splitn(2, |byte| *byte == b':');
+    let (Some(name), Some(value)) = (halves.next(), halves.next()) else {
         return Err(FramingFault::NoColon);
     };
     if name.is_empty() {
