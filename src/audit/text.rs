@@ -16,6 +16,15 @@ pub struct Json {
     out: Vec<u8>,
     path: Vec<&'static str>,
     cuts: Vec<Cut>,
+    sealed: Vec<Sealed>,
+}
+
+/// Personal values of one subject, readable with the subject's key alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    pub pseudonym: String,
+    /// base64 of nonce, ciphertext and tag.
+    pub value: String,
 }
 
 /// A value that was too long.
@@ -30,7 +39,13 @@ impl Json {
     /// An object that is open.
     #[must_use]
     pub fn begin() -> Self {
-        Self { out: b"{".to_vec(), ..Self::default() }
+        Self::begin_with(Vec::new())
+    }
+
+    /// An object that is open, and will state what was sealed.
+    #[must_use]
+    pub fn begin_with(sealed: Vec<Sealed>) -> Self {
+        Self { out: b"{".to_vec(), sealed, ..Self::default() }
     }
 
     pub fn object(&mut self, key: &'static str, content: impl FnOnce(&mut Self)) {
@@ -149,6 +164,31 @@ impl Json {
             self.text("field", &cut.path);
             self.number("bytes", cut.bytes as u64);
             self.text("sha256", &cut.sha256);
+            self.out.push(b'}');
+        }
+        self.out.push(b']');
+    }
+
+    /// A value that is written whole and never came from a client: base64 of our own.
+    pub fn whole(&mut self, key: &'static str, value: &str) {
+        self.key(key);
+        write_text(&mut self.out, value);
+    }
+
+    /// States what was sealed, in the object that is open.
+    pub fn state_sealed(&mut self) {
+        if self.sealed.is_empty() {
+            return;
+        }
+        self.key("sealed");
+        self.out.push(b'[');
+        for (index, Sealed { pseudonym, value }) in std::mem::take(&mut self.sealed).into_iter().enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            self.out.push(b'{');
+            self.whole("pseudonym", &pseudonym);
+            self.whole("value", &value);
             self.out.push(b'}');
         }
         self.out.push(b']');

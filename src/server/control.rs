@@ -292,9 +292,11 @@ impl Attendant<'_> {
             AccountChange::ResetFactors => store.reset_factors(subject.clone()).await.map(|_| true),
             AccountChange::Lock => store.set_locked(subject.clone(), true).await.map(|_| true),
             AccountChange::Unlock => store.set_locked(subject.clone(), false).await.map(|_| false),
-            AccountChange::FirstSeen | AccountChange::EnrolFactor(_) | AccountChange::IssueRecoveryCodes | AccountChange::Invite => {
-                Ok(false)
-            }
+            AccountChange::FirstSeen
+            | AccountChange::EnrolFactor(_)
+            | AccountChange::IssueRecoveryCodes
+            | AccountChange::Invite
+            | AccountChange::Erase => Ok(false),
         };
         let mut sessions_ended = 0;
         if ends.map_err(words)? {

@@ -197,6 +197,8 @@ pub enum AccountChange {
     Invite,
     Lock,
     Unlock,
+    /// Everything that is known of a person was removed. The subject of the facts is the pseudonym alone.
+    Erase,
 }
 
 /// Who made a change.
@@ -225,6 +227,17 @@ pub enum EntityChange {
     Configuration { config: String },
     /// Sessions were revoked.
     RevokeSessions { sessions: Vec<SessionId> },
+    /// Somebody read the audit log.
+    ReadLog {
+        /// The command, as `search`.
+        command: String,
+        /// What was asked for, in the words of the command line; empty is everything.
+        filters: String,
+        /// How many records were shown.
+        records: u64,
+    },
+    /// Records whose retention is over were dropped: `first` up to, not including, `end`.
+    DropRecords { first: u64, end: u64, segments: u64 },
 }
 
 /// Something about the gateway itself.

@@ -18,13 +18,18 @@ use crate::entropy;
 
 use crate::audit::layout::SEQUENCE_KEY;
 use crate::audit::log::Line;
-use crate::audit::text::{Flag, Json};
+use crate::audit::text::{Flag, Json, Sealed};
 
 /// Writes an event as a line that lacks only its sequence.
 pub fn encode(event: &Event, origin: &str) -> Result<Line, Failure> {
+    encode_with(event, origin, Vec::new())
+}
+
+/// As [`encode`], for an event whose personal values were taken out and sealed.
+pub fn encode_with(event: &Event, origin: &str, sealed: Vec<Sealed>) -> Result<Line, Failure> {
     let random = entropy::bytes::<10>()?;
     let uid = uuid::Builder::from_unix_timestamp_millis(event.time.as_millis(), &random).into_uuid();
-    let mut json = Json::begin();
+    let mut json = Json::begin_with(sealed);
     match &event.body {
         Body::Decision(facts) => http::decision(&mut json, facts, event.time),
         Body::Exchange(facts) => http::exchange(&mut json, facts),
@@ -136,6 +141,7 @@ fn account(json: &mut Json, facts: &AccountFacts) {
         AccountChange::Invite => ((OTHER, "Invite"), "invite"),
         AccountChange::Lock => ((9, "Lock"), "lock"),
         AccountChange::Unlock => ((OTHER, "Unlock"), "unlock"),
+        AccountChange::Erase => ((6, "Delete"), "erase"),
     };
     let (failed, severity) = outcome(facts.failure.is_some());
     head(json, ACCOUNT_CHANGE, activity, severity, failed);
@@ -164,7 +170,8 @@ fn entity(json: &mut Json, facts: &EntityFacts) {
     let (failed, severity) = outcome(facts.failure.is_some());
     let activity = match facts.change {
         EntityChange::Configuration { .. } => (3, "Update"),
-        EntityChange::RevokeSessions { .. } => (4, "Delete"),
+        EntityChange::RevokeSessions { .. } | EntityChange::DropRecords { .. } => (4, "Delete"),
+        EntityChange::ReadLog { .. } => (2, "Read"),
     };
     head(json, ENTITY_MANAGEMENT, activity, severity, failed);
     json.maybe("status_detail", facts.failure.as_deref());
@@ -179,6 +186,10 @@ fn entity(json: &mut Json, facts: &EntityFacts) {
             json.text("name", "sessions");
             json.text("type", "session");
         }
+        EntityChange::ReadLog { .. } | EntityChange::DropRecords { .. } => {
+            json.text("name", "audit log");
+            json.text("type", "audit_log");
+        }
     });
     own(json, |json| {
         match &facts.change {
@@ -190,6 +201,18 @@ fn entity(json: &mut Json, facts: &EntityFacts) {
                 json.text("event", "revoke_sessions");
                 let ids: Vec<String> = sessions.iter().map(ToString::to_string).collect();
                 json.list("sessions", ids.iter().map(String::as_str));
+            }
+            EntityChange::ReadLog { command, filters, records } => {
+                json.text("event", "read_log");
+                json.text("command", command);
+                json.text("filters", filters);
+                json.number("records", *records);
+            }
+            EntityChange::DropRecords { first, end, segments } => {
+                json.text("event", "drop_records");
+                json.number("first", *first);
+                json.number("end", *end);
+                json.number("segments", *segments);
             }
         }
         by_field(json, &facts.by);
@@ -216,6 +239,7 @@ fn own(json: &mut Json, content: impl FnOnce(&mut Json)) {
     json.object("unmapped", |json| {
         json.object("portcullis", |json| {
             content(json);
+            json.state_sealed();
             json.state_cuts();
         });
     });

@@ -170,9 +170,12 @@ fn every_event() -> Vec<Event> {
     let entity = |change| Body::Entity(Box::new(EntityFacts { change, by: ChangedBy::Gateway, failure: None }));
     let lifecycle = |change| Body::Lifecycle(Box::new(LifecycleFacts { change, detail: Some("detail".to_owned()) }));
     let mut events = vec![allow(1), sign_in(), exchange_end(1)];
-    events.extend([AccountChange::FirstSeen, AccountChange::Lock, AccountChange::Unlock].map(account).map(event));
+    events.extend([AccountChange::FirstSeen, AccountChange::Lock, AccountChange::Unlock, AccountChange::Erase].map(account).map(event));
     events.push(event(entity(EntityChange::Configuration { config: "c0ffee".to_owned() })));
     events.push(event(entity(EntityChange::RevokeSessions { sessions: Vec::new() })));
+    events.push(event(entity(EntityChange::DropRecords { first: 0, end: 9, segments: 1 })));
+    let command = "search".to_owned();
+    events.push(event(entity(EntityChange::ReadLog { command, filters: "--reason no_rule".to_owned(), records: 3 })));
     events.extend([LifecycleChange::Start, LifecycleChange::LogRepaired, LifecycleChange::ClockJump].map(lifecycle).map(event));
     events
 }
