@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::memory::MemoryStore;
 use super::sealing::{KeyRing, MasterKey};
 use super::sqlite::{Settings, SqliteStore, open};
-use super::{Attempts, COOKIES_PER_HOST, NewSession, SessionFilter, Sight, Store, StoreFault, TotpFactor};
+use super::{Attempts, COOKIES_PER_HOST, Erased, NewSession, PersonKey, SessionFilter, Sight, Store, StoreFault, TotpFactor};
 
 type Shared = Arc<dyn Store>;
 
@@ -95,6 +95,10 @@ fn proof(kind: FactorKind, seconds: u64) -> FactorProof {
     FactorProof { kind, at: at(seconds) }
 }
 
+fn person_key(seed: u8) -> PersonKey {
+    PersonKey { pseudonym: format!("{seed:032x}"), key: Zeroizing::new(vec![seed; 32]) }
+}
+
 /// How many of a hundred callers at once are told yes.
 async fn winners<F: Future<Output = Result<bool, StoreFault>> + Send + 'static>(store: &Shared, call: impl Fn(Shared, u8) -> F) -> usize {
     let calls: Vec<_> = (0..100).map(|caller| tokio::spawn(call(Arc::clone(store), caller))).collect();
@@ -115,6 +119,44 @@ async fn begin(store: &Shared, sessions: &[(u8, &str)]) {
     for (seed, name) in sessions {
         store.begin_session(new_session(*seed, name)).await.unwrap();
     }
+}
+
+async fn the_first_key_of_a_person_is_everybodys(store: Shared) {
+    let first = store.person_key(subject("ana"), person_key(1)).await.unwrap();
+    let again = store.person_key(subject("ana"), person_key(2)).await.unwrap();
+    assert_eq!((first.pseudonym.clone(), first.key.clone()), (person_key(1).pseudonym, person_key(1).key));
+    assert_eq!((again.pseudonym, again.key), (first.pseudonym, first.key));
+    assert_eq!(store.person_key(subject("ben"), person_key(3)).await.unwrap().pseudonym, person_key(3).pseudonym);
+}
+
+async fn an_erased_person_leaves_nothing_and_the_others_everything(store: Shared) {
+    for (seed, name) in [(1, "ana"), (2, "ben")] {
+        store.see_subject(identity(name), at(1)).await.unwrap();
+        store.begin_session(new_session(seed, name)).await.unwrap();
+        store.enrol_totp(subject(name), totp(seed, 5), vec![hash(seed), hash(seed + 10)]).await.unwrap();
+        store.count_failure(subject(name), at(2)).await.unwrap();
+        store.put_invite(hash(seed + 20), format!("{name}@example.com"), at(9_000)).await.unwrap();
+        store.person_key(subject(name), person_key(seed)).await.unwrap();
+        let invited = Subject { issuer: String::new(), sub: format!("{name}@example.com") };
+        store.person_key(invited, person_key(seed + 30)).await.unwrap();
+    }
+    let email = Some("ana@example.com".to_owned());
+    let erased = store.erase(Some(subject("ana")), email.clone()).await.unwrap();
+    assert_eq!(erased, Erased { subjects: 1, sessions: 1, factors: 1, recovery_codes: 2, invitations: 1, keys: 2 });
+    assert_eq!(store.subject(subject("ana")).await.unwrap(), None);
+    assert_eq!(store.session(id(1)).await.unwrap(), None);
+    assert_eq!(store.session_by_cookie(hash(1)).await.unwrap(), None);
+    assert!(store.factors(subject("ana")).await.unwrap().totp.is_none());
+    assert_eq!(store.attempts(subject("ana")).await.unwrap(), Attempts::default());
+    assert!(!store.invite_is_good(hash(21), "ana@example.com".into(), at(5)).await.unwrap());
+    // Whoever comes back is somebody new.
+    assert_eq!(store.person_key(subject("ana"), person_key(9)).await.unwrap().pseudonym, person_key(9).pseudonym);
+    assert_eq!(store.erase(Some(subject("ana")), email.clone()).await.unwrap(), Erased { keys: 1, ..Erased::default() });
+    assert_eq!(store.erase(Some(subject("ana")), email).await.unwrap(), Erased::default());
+    assert!(store.subject(subject("ben")).await.unwrap().is_some() && store.session(id(2)).await.unwrap().is_some());
+    assert_eq!(store.factors(subject("ben")).await.unwrap().recovery_codes_left, 2);
+    assert!(store.invite_is_good(hash(22), "ben@example.com".into(), at(5)).await.unwrap());
+    assert_eq!(store.person_key(subject("ben"), person_key(8)).await.unwrap().pseudonym, person_key(2).pseudonym);
 }
 
 async fn a_subject_is_first_seen_once_and_then_updated(store: Shared) {
@@ -443,7 +485,12 @@ async fn sweeping_drops_what_nobody_can_use(store: Shared) {
     store.put_invite(hash(2), "ana@example.com".into(), at(day + 12)).await.unwrap();
     store.remember_once(hash(1), at(day + 11), at(1)).await.unwrap();
     store.remember_once(hash(2), at(day + 12), at(1)).await.unwrap();
+    store.see_subject(identity("ana"), at(1)).await.unwrap();
+    store.person_key(subject("ana"), person_key(1)).await.unwrap();
+    store.person_key(subject("nobody"), person_key(2)).await.unwrap();
     store.sweep(at(day + 11)).await.unwrap();
+    assert_eq!(store.person_key(subject("ana"), person_key(8)).await.unwrap().pseudonym, person_key(1).pseudonym);
+    assert_eq!(store.person_key(subject("nobody"), person_key(9)).await.unwrap().pseudonym, person_key(9).pseudonym);
     assert_eq!(store.session(id(1)).await.unwrap(), None);
     assert_eq!(store.session_by_cookie(hash(1)).await.unwrap(), None);
     assert!(store.session(id(2)).await.unwrap().is_some(), "a day is not over yet");
@@ -513,5 +560,7 @@ promises!(
     an_id_is_remembered_until_its_time_is_over,
     the_first_value_of_a_secret_is_everybodys,
     sweeping_drops_what_nobody_can_use,
+    the_first_key_of_a_person_is_everybodys,
+    an_erased_person_leaves_nothing_and_the_others_everything,
     a_store_answers_its_check,
 );

@@ -12,8 +12,11 @@ use kernel::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{
-    Answer, Attempts, COOKIES_PER_HOST, ENDED_KEPT, Factors, NewSession, SessionFilter, Sight, Store, StoreFault, SubjectRecord, TotpFactor,
+    Answer, Attempts, COOKIES_PER_HOST, ENDED_KEPT, Erased, Factors, NewSession, PersonKey, SessionFilter, Sight, Store, StoreFault,
+    SubjectRecord, TotpFactor,
 };
+
+mod people;
 
 /// A store that is empty at every start.
 #[derive(Default)]
@@ -31,6 +34,7 @@ struct State {
     invites: HashMap<TokenHash, (String, Timestamp)>,
     seen_once: HashMap<TokenHash, Timestamp>,
     secrets: HashMap<&'static str, Zeroizing<Vec<u8>>>,
+    person_keys: HashMap<Subject, PersonKey>,
 }
 
 struct Kept {
@@ -117,6 +121,7 @@ impl State {
         self.cookies.retain(|cookie| self.sessions.contains_key(&cookie.session));
         self.invites.retain(|_, (_, expires)| *expires > now);
         self.seen_once.retain(|_, until| *until > now);
+        self.person_keys.retain(|person, _| person.issuer.is_empty() || self.subjects.contains_key(person));
     }
 }
 
@@ -345,6 +350,14 @@ impl Store for MemoryStore {
 
     fn secret(&self, name: &'static str, fresh: Zeroizing<Vec<u8>>) -> Answer<'_, Zeroizing<Vec<u8>>> {
         self.run(move |state| Ok(state.secrets.entry(name).or_insert(fresh).clone()))
+    }
+
+    fn person_key(&self, person: Subject, fresh: PersonKey) -> Answer<'_, PersonKey> {
+        self.run(move |state| Ok(state.person_key(person, fresh)))
+    }
+
+    fn erase(&self, subject: Option<Subject>, email: Option<String>) -> Answer<'_, Erased> {
+        self.run(move |state| Ok(state.erase(subject.as_ref(), email.as_deref())))
     }
 
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()> {

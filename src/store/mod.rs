@@ -112,6 +112,39 @@ pub struct NewSession {
     pub id_token: Option<zeroize::Zeroizing<String>>,
 }
 
+/// The key that seals a person's values in audit records, and what records call the person.
+#[derive(Clone)]
+pub struct PersonKey {
+    /// Random, so that nothing but this record leads from one to the other.
+    pub pseudonym: String,
+    pub key: zeroize::Zeroizing<Vec<u8>>,
+}
+
+impl Debug for PersonKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PersonKey").field("pseudonym", &self.pseudonym).finish_non_exhaustive()
+    }
+}
+
+/// A person whose key is kept.
+#[derive(Clone, Debug)]
+pub struct KnownPerson {
+    pub subject: Subject,
+    pub email: Option<String>,
+    pub key: PersonKey,
+}
+
+/// How much of a person was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    pub subjects: usize,
+    pub sessions: usize,
+    pub factors: usize,
+    pub recovery_codes: usize,
+    pub invitations: usize,
+    pub keys: usize,
+}
+
 /// What must outlive a restart.
 pub trait Store: Send + Sync + Debug {
     /// Notes that the IdP vouched for a subject: creates or updates its record.
@@ -176,7 +209,13 @@ pub trait Store: Send + Sync + Debug {
     /// A secret of the gateway's own, by name; sealed at rest. The first caller's value wins, and every caller gets it.
     fn secret(&self, name: &'static str, fresh: zeroize::Zeroizing<Vec<u8>>) -> Answer<'_, zeroize::Zeroizing<Vec<u8>>>;
 
-    /// Drops what nobody can use any more: ended sessions after a day, expired invitations and replay memory.
+    /// The key of a person; sealed at rest. The first caller's value wins, and every caller gets it.
+    fn person_key(&self, person: Subject, fresh: PersonKey) -> Answer<'_, PersonKey>;
+    /// Removes all there is about a person: by subject, and what is kept for an e-mail address alone. Done again, it finds nothing.
+    fn erase(&self, subject: Option<Subject>, email: Option<String>) -> Answer<'_, Erased>;
+
+    /// Drops what nobody can use any more: ended sessions after a day, expired invitations and replay memory, keys of people who
+    /// were erased.
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()>;
     /// Whether the store answers and can write.
     fn check(&self) -> Answer<'_, ()>;

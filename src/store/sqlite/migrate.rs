@@ -38,7 +38,7 @@ fn apply(connection: &mut Connection, steps: &[&str]) -> Result<(), OpenFault> {
     Ok(transaction.commit()?)
 }
 
-const STEPS: &[&str] = &[include_str!("0001_first.sql")];
+const STEPS: &[&str] = &[include_str!("0001_first.sql"), include_str!("0002_person_key.sql")];
 
 #[cfg(test)]
 #[path = "migrate_tests.rs"]

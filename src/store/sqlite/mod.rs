@@ -7,6 +7,7 @@ mod factors;
 mod fault;
 mod migrate;
 mod open;
+mod people;
 mod places;
 mod sessions;
 mod subjects;
@@ -27,10 +28,11 @@ use rusqlite::Connection;
 use zeroize::Zeroizing;
 
 pub use open::{OpenFault, Settings, open};
+pub use people::known_people;
 
 use self::worker::{Access, Worker};
 use super::sealing::KeyRing;
-use super::{Answer, Attempts, ENDED_KEPT, Factors, NewSession, SessionFilter, Sight, Store, SubjectRecord, TotpFactor};
+use super::{Answer, Attempts, ENDED_KEPT, Erased, Factors, NewSession, PersonKey, SessionFilter, Sight, Store, SubjectRecord, TotpFactor};
 
 /// A store in a SQLite file. Dropped, it finishes what was asked of it and closes the file.
 #[derive(Debug)]
@@ -165,10 +167,26 @@ impl Store for SqliteStore {
         self.worker.run(Access::Write, move |work| tickets::secret(work, name, &fresh))
     }
 
+    fn person_key(&self, person: Subject, fresh: PersonKey) -> Answer<'_, PersonKey> {
+        self.worker.run(Access::Write, move |work| people::key(work, &person, &fresh))
+    }
+
+    fn erase(&self, subject: Option<Subject>, email: Option<String>) -> Answer<'_, Erased> {
+        Box::pin(async move {
+            let erased = self.worker.run(Access::Write, move |work| people::erase(work, subject.as_ref(), email.as_deref())).await?;
+            // The side file may hold the rows as they were; `secure_delete` overwrites the database alone.
+            if let Err(fault) = self.worker.fold().await {
+                tracing::warn!(error = %fault, "what was erased stands in the database's side file until it is folded in");
+            }
+            Ok(erased)
+        })
+    }
+
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()> {
         self.worker.run(Access::Write, move |work| {
             sessions::drop_ended_before(work, now.minus(ENDED_KEPT))?;
-            tickets::drop_expired(work, now)
+            tickets::drop_expired(work, now)?;
+            people::drop_strays(work)
         })
     }
 

@@ -141,6 +141,11 @@ fn reseal(transaction: &Transaction<'_>, ring: &KeyRing) -> Result<(), OpenFault
         let sealed = resealed(ring, places::secret(&[name.as_bytes()]), &row.get::<_, Vec<u8>>(1)?)?;
         Ok((sealed, "UPDATE secret SET sealed_value = ?1 WHERE name = ?2", vec![name.into()]))
     })?;
+    moved += reseal_rows(transaction, "SELECT issuer, sub, sealed_key FROM person_key", |row| {
+        let (issuer, sub): (String, String) = (row.get(0)?, row.get(1)?);
+        let sealed = resealed(ring, places::person_key(&[issuer.as_bytes(), sub.as_bytes()]), &row.get::<_, Vec<u8>>(2)?)?;
+        Ok((sealed, "UPDATE person_key SET sealed_key = ?1 WHERE issuer = ?2 AND sub = ?3", vec![issuer.into(), sub.into()]))
+    })?;
     info!(store.values = moved, "sealed the store's secrets under the new master key");
     Ok(())
 }

@@ -14,6 +14,10 @@ pub(super) const fn id_token<'a>(session: &'a [&'a [u8]]) -> Place<'a> {
     Place { table: "session", row: session }
 }
 
+pub(super) const fn person_key<'a>(person: &'a [&'a [u8]]) -> Place<'a> {
+    Place { table: "person_key", row: person }
+}
+
 pub(super) const fn secret<'a>(name: &'a [&'a [u8]]) -> Place<'a> {
     Place { table: "secret", row: name }
 }

@@ -85,6 +85,23 @@ impl Worker {
         })
     }
 
+    /// Brings what the side file holds into the database and empties the side file: what was removed is then in neither. A
+    /// reader that holds on to the state before keeps it there until it ends; the next call, or the next start, tries again.
+    pub(super) fn fold(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let (sender, receiver) = oneshot::channel();
+            self.enqueue(Box::new(move |connection| {
+                let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+                drop(sender.send(busy));
+            }))?;
+            let outcome = timeout(self.deadline, receiver).await.map_err(|_| StoreFault::TimedOut(self.deadline))?;
+            match outcome.map_err(|_| StoreFault::Closed)?.map_err(|error| Trouble::Sql(error).into_fault(self.deadline))? {
+                0 => Ok(()),
+                _ => Err(StoreFault::Refused("another process reads the database".into())),
+            }
+        })
+    }
+
     fn enqueue(&self, job: Job) -> Result<(), StoreFault> {
         let queue = self.queue.as_ref().ok_or(StoreFault::Closed)?;
         queue.try_send(job).map_err(|error| match error {
