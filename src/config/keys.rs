@@ -192,11 +192,37 @@ pub const AUDIT: &[Key] = &[
     ),
     key("signing_key", Secret, Required("{ file = \"audit.key\" }"), "Key file that signs the checkpoints (the seed of an Ed25519 key)."),
     key(
+        "personal",
+        Choice(&["plain", "sealed"]),
+        Default("\"plain\""),
+        "How records name people. plain: as they are. sealed: by pseudonym, the names sealed under a key that `user erase` destroys.",
+    ),
+    key(
+        "client_address",
+        Choice(&["full", "network"]),
+        Default("\"full\""),
+        "How much of client addresses records keep. network: their /24, or /48 with IPv6.",
+    ),
+    key("retention", Table(RETENTION), Optional("the defaults of its keys hold"), "How long records are kept, by class of event."),
+    key(
         "sink",
         Tables(SINK),
         Optional("records are not shipped"),
         "Where records are shipped. Not in this version: read, checked and warned about.",
     ),
+];
+
+/// A segment of the log is dropped when the time of every class in it is over.
+pub const RETENTION: &[Key] = &[
+    key("default", Duration, Default("\"365d\""), "Every class that is not named here."),
+    key("http_activity", Duration, Optional("`default`"), "Requests and their ends."),
+    key("network_activity", Duration, Optional("`default`"), "WebSockets, tunnels, connections."),
+    key("authentication", Duration, Optional("`default`"), "Sign-in, second factor, sign-out."),
+    key("authorize_session", Duration, Optional("`default`"), "What sessions were given."),
+    key("account_change", Duration, Optional("`default`"), "Enrolment, invitations, locks, erasures."),
+    key("entity_management", Duration, Optional("`default`"), "Configuration, revocations, readings of the log."),
+    key("detection_finding", Duration, Optional("`default`"), "What the rules of detection found."),
+    key("application_lifecycle", Duration, Optional("`default`"), "Starts, stops, faults of the log."),
 ];
 
 pub const SINK: &[Key] = &[

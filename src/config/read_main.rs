@@ -185,7 +185,22 @@ fn audit(value: &Value<'_>) -> Option<Audit> {
     let durability = table.or("durability", Durability::Written, |value| value.choice(&levels));
     let signing_key = table.need("signing_key", read_files::key);
     let sinks = table.or("sink", Vec::new(), |value| value.each(sink));
-    Some(Audit { dir: dir?, durability, signing_key: signing_key?, sinks })
+    let ways = [("plain", Personal::Plain), ("sealed", Personal::Sealed)];
+    let personal = table.or("personal", Personal::Plain, |value| value.choice(&ways));
+    let parts = [("full", ClientAddress::Full), ("network", ClientAddress::Network)];
+    let client_address = table.or("client_address", ClientAddress::Full, |value| value.choice(&parts));
+    let retention = table.or("retention", Retention::default(), retention);
+    Some(Audit { dir: dir?, durability, signing_key: signing_key?, personal, client_address, retention, sinks })
+}
+
+fn retention(value: &Value<'_>) -> Option<Retention> {
+    let table = value.table(keys::RETENTION)?;
+    let span = |value: &Value<'_>| values::duration(value, Duration::from_secs(24 * 3_600), Duration::from_secs(36_500 * 24 * 3_600));
+    let classes = keys::RETENTION.iter().map(|key| key.name).filter(|name| *name != "default");
+    Some(Retention {
+        default: table.or("default", Retention::default().default, span),
+        classes: classes.filter_map(|name| Some((name, span(&table.value(name)?)?))).collect(),
+    })
 }
 
 fn sink(value: &Value<'_>) -> Option<Sink> {

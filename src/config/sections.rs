@@ -210,8 +210,46 @@ pub struct Audit {
     pub durability: Durability,
     /// Signs the checkpoints: the seed of an Ed25519 key. Required.
     pub signing_key: Key,
+    /// Default `plain`.
+    pub personal: Personal,
+    /// Default `full`.
+    pub client_address: ClientAddress,
+    /// Default 365 days for every class.
+    pub retention: Retention,
     /// Where records are to be shipped. Read, checked, and not yet served.
     pub sinks: Vec<Sink>,
+}
+
+/// How records name people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Personal {
+    #[default]
+    Plain,
+    /// By pseudonym; names under a key that can be destroyed.
+    Sealed,
+}
+
+/// How much of client addresses records keep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAddress {
+    #[default]
+    Full,
+    Network,
+}
+
+/// `[audit.retention]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Default 365d: PCI DSS 10.5.1 asks for twelve months, and data protection authorities for no more without a reason.
+    pub default: Duration,
+    /// By the class's name in `keys::RETENTION`, where it differs.
+    pub classes: BTreeMap<&'static str, Duration>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { default: Duration::from_secs(365 * 24 * 3_600), classes: BTreeMap::new() }
+    }
 }
 
 /// What a record must have survived before its request is answered.

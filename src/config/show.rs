@@ -114,8 +114,16 @@ fn audit(audit: &Audit) -> Value {
         "dir": audit.dir,
         "durability": durability,
         "signing_key": audit.signing_key,
+        "personal": match audit.personal { Personal::Plain => "plain", Personal::Sealed => "sealed" },
+        "client_address": match audit.client_address { ClientAddress::Full => "full", ClientAddress::Network => "network" },
+        "retention": retention(&audit.retention),
         "sink": audit.sinks.iter().map(sink).collect::<Vec<_>>(),
     })
+}
+
+fn retention(retention: &Retention) -> Value {
+    let classes = retention.classes.iter().map(|(class, span)| ((*class).to_owned(), json!(write_duration(*span))));
+    std::iter::once(("default".to_owned(), json!(write_duration(retention.default)))).chain(classes).collect()
 }
 
 fn limits(limits: &Limits) -> Value {

@@ -149,6 +149,15 @@ fn every_mistake_in_the_main_file_is_named() {
     check_main("[audit]", &more("[limits]\nheader_bytes = \"32KB\""), 22, "limits.header_bytes", "\"32KiB\"");
     check_main("[audit]", &more("[store]\nurl = \"postgres://db/x\""), 22, "store.url", "this build has no `postgres` store");
     check_main("[audit]", &more("[second_factor]\ntrust_idp = [\"crop\"]"), 22, "trust_idp", "did you mean `corp`?");
+    check_main("[audit]", "[audit.retention]\ndefault = \"6\"\n\n[audit]", 22, "audit.retention.default", "not a duration");
+    check_main("[audit]", "[audit.retention]\ndefault = \"1h\"\n\n[audit]", 22, "audit.retention.default", "out of range");
+    check_main(
+        "[audit]",
+        "[audit.retention]\nhttp_activty = \"9d\"\n\n[audit]",
+        22,
+        "audit.retention.http_activty",
+        "did you mean `http_activity`?",
+    );
     check_main("[audit]", &more("[admim]\ngroups = []"), 21, "admim", "did you mean `admin`?");
     check_main("[audit]", &more("[admin]\ngroups = \"a\""), 22, "admin.groups", "put it in brackets: [\"a\"]");
     check_main("id = \"corp\"\n", "id = \"corp\"\nid = \"other\"\n", 17, "", "duplicate key");
@@ -301,7 +310,9 @@ fn the_reference_states_the_defaults() {
     }
     assert_eq!(reference["idp"][0]["scopes"], defaults["idp"][0]["scopes"]);
     assert_eq!(reference["listener"], defaults["listener"]);
-    assert_eq!(reference["audit"]["durability"], defaults["audit"]["durability"]);
+    for key in ["durability", "personal", "client_address", "retention"] {
+        assert_eq!(reference["audit"][key], defaults["audit"][key], "{key}");
+    }
 }
 
 #[test]

@@ -194,7 +194,11 @@ fn upstream_differs(old: &Config, new: &Config) -> bool {
 
 fn audit_differs(old: &Config, new: &Config) -> bool {
     let (old, new) = (&old.audit, &new.audit);
-    old.dir != new.dir || old.durability != new.durability || old.signing_key.expose() != new.signing_key.expose()
+    let privacy = |audit: &config::Audit| (audit.personal, audit.client_address, audit.retention.clone());
+    old.dir != new.dir
+        || privacy(old) != privacy(new)
+        || old.durability != new.durability
+        || old.signing_key.expose() != new.signing_key.expose()
 }
 
 /// Changes within this time are one change.
