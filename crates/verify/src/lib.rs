@@ -4,6 +4,7 @@
 //!
 //! Reads only. It depends on nothing of the gateway, makes no connection and holds no signing key.
 
+pub mod export;
 pub mod layout;
 pub mod note;
 pub mod tree;
