@@ -5,15 +5,21 @@
 //! [`tail`], which need no running gateway. Formats: OCSF JSON lines ([`record`]), RFC 6962 tree ([`tree`]), C2SP
 //! checkpoints ([`note`]). Shipping to a SIEM reads the segments from the disk and will stand beside, as `sinks`.
 
+pub mod export;
+pub mod index;
 mod log;
 pub mod media;
 pub mod note;
+pub mod pseudonym;
 mod queue;
 pub mod record;
 mod recorder;
 mod recover;
+pub mod retention;
+pub mod search;
+pub mod stats;
 pub mod tail;
-mod text;
+pub mod text;
 mod writer;
 
 /// What an auditor has too: tree, files, verification.

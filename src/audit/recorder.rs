@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use super::log::Need;
 use super::media::{Disk, Media};
 use super::note::Signer;
+use super::pseudonym::{self, Privacy};
 use super::queue::{Item, Queue};
 use super::record;
 use super::recover::{self, StartFault};
@@ -59,6 +60,7 @@ pub enum Durability {
 pub struct Recorder {
     shared: Arc<Shared>,
     writer: Arc<WriterThread>,
+    privacy: Arc<Privacy>,
 }
 
 /// The thread, and who ends it: `shutdown`, or the last recorder when it goes.
@@ -134,7 +136,13 @@ impl Recorder {
         writer.settle(repair)?;
         let handle = thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run()).map_err(StartFault::Thread)?;
         let writer = WriterThread { shared: Arc::clone(&shared), handle: Mutex::new(Some(handle)) };
-        Ok(Self { shared, writer: Arc::new(writer) })
+        Ok(Self { shared, writer: Arc::new(writer), privacy: Arc::default() })
+    }
+
+    /// This recorder, with what it keeps of people. Clones made before go on as they were.
+    #[must_use]
+    pub fn with_privacy(self, privacy: Privacy) -> Self {
+        Self { privacy: Arc::new(privacy), ..self }
     }
 
     /// Puts an allowed request on record, and gives the proof without which nothing is forwarded.
@@ -155,7 +163,9 @@ impl Recorder {
     /// Puts the end of an exchange on record, from a drop guard. Never blocks, and never refuses while the writer lives: the
     /// ends have a place of their own, which holds at most one for each exchange that was recorded and is not over.
     pub fn keep_later(&self, event: Event) {
-        let kept = record::encode(&event, &self.shared.origin).and_then(|line| self.shared.queue.push_end(line));
+        let kept = pseudonym::prepare_now(&event, &self.privacy)
+            .and_then(|(event, sealed)| record::encode_with(&event, &self.shared.origin, sealed))
+            .and_then(|line| self.shared.queue.push_end(line));
         if let Err(failure) = kept {
             self.shared.stats.refused.fetch_add(1, Ordering::Relaxed);
             tracing::error!(error = %failure, "the end of an exchange was not recorded");
@@ -204,7 +214,8 @@ impl Recorder {
             (Weight::Configured, Durability::Written) => Some(Need::Written),
             (Weight::Configured, Durability::Queued) => None,
         };
-        let line = record::encode(event, &self.shared.origin)?;
+        let (event, sealed) = pseudonym::prepare(event, &self.privacy).await?;
+        let line = record::encode_with(&event, &self.shared.origin, sealed)?;
         let Some(need) = wanted else {
             return self.shared.queue.push(Item { line, need: Need::Written, reply: None });
         };

@@ -1,5 +1,6 @@
 //! Reads the log for people: one short line a record, safe to show on a terminal, and follows it across segments.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
@@ -9,16 +10,19 @@ use kernel::time::Timestamp;
 use serde_json::Value;
 
 use super::layout::{self, SegmentPaths};
-use super::text::printable;
+use super::text::{is_unsafe, printable};
 
 /// Reads records as they come, from segment to segment.
 #[derive(Debug)]
 pub struct Follower {
     folder: PathBuf,
     segment: Option<SegmentPaths>,
-    reader: Option<BufReader<File>>,
-    /// A line whose end was not written yet.
-    partial: Vec<u8>,
+    file: Option<File>,
+    /// Where the last whole line ended. What stands behind it is read anew each time: a line that was torn by a crash is cut
+    /// off and another written in its place.
+    position: u64,
+    /// Records before this one were shown already.
+    skip: u64,
 }
 
 /// A record in words.
@@ -44,7 +48,7 @@ impl Follower {
     /// Begins with the last `lines` records there are.
     pub fn begin(folder: &Path, lines: usize) -> io::Result<(Self, Vec<String>)> {
         let segments = layout::segments(folder)?;
-        let mut follower = Self { folder: folder.to_owned(), segment: None, reader: None, partial: Vec::new() };
+        let mut follower = Self { folder: folder.to_owned(), segment: None, file: None, position: 0, skip: 0 };
         let Some((newest, earlier)) = segments.split_last() else { return Ok((follower, Vec::new())) };
         let (mut last, end) = last_lines(&newest.records, lines)?;
         for paths in earlier.iter().rev() {
@@ -52,15 +56,18 @@ impl Follower {
             if wanted == 0 {
                 break;
             }
-            let (mut tail, _) = last_lines(&paths.records, wanted)?;
+            let mut tail = match last_lines(&paths.records, wanted) {
+                Ok((tail, _)) => tail,
+                // Dropped since, because its time is over; what is older went before it.
+                Err(fault) if fault.kind() == io::ErrorKind::NotFound => break,
+                Err(fault) => return Err(fault),
+            };
             tail.append(&mut last);
             last = tail;
         }
         // Goes on exactly where the last whole line ended: what is written meanwhile is not passed over.
         follower.open(newest)?;
-        if let Some(reader) = &mut follower.reader {
-            reader.seek(SeekFrom::Start(end))?;
-        }
+        follower.position = end;
         Ok((follower, last.into()))
     }
 
@@ -74,25 +81,40 @@ impl Follower {
             let Some(next) = next else { return Ok(lines) };
             // The old segment ended before the new one began, but perhaps after it was read.
             self.read_lines(&mut lines)?;
-            self.open(&next)?;
+            match self.open(&next) {
+                // Dropped meanwhile: the next one is asked for.
+                Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
+                opened => opened?,
+            }
         }
     }
 
+    /// Passes over what comes before a record.
+    pub const fn skip_to(&mut self, sequence: u64) {
+        self.skip = sequence;
+    }
+
     fn open(&mut self, paths: &SegmentPaths) -> io::Result<()> {
-        self.reader = Some(BufReader::new(File::open(&paths.records)?));
+        self.file = Some(File::open(&paths.records)?);
         self.segment = Some(paths.clone());
-        self.partial.clear();
+        self.position = 0;
         Ok(())
     }
 
     fn read_lines(&mut self, lines: &mut Vec<String>) -> io::Result<()> {
-        let Some(reader) = &mut self.reader else { return Ok(()) };
-        loop {
-            reader.read_until(b'\n', &mut self.partial)?;
-            let Some(line) = self.partial.strip_suffix(b"\n") else { return Ok(()) };
-            lines.push(String::from_utf8_lossy(line).into_owned());
-            self.partial.clear();
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.seek(SeekFrom::Start(self.position))?;
+        let mut reader = BufReader::new(file);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            let Some(whole) = line.strip_suffix(b"\n") else { break };
+            if layout::sequence_of(whole).is_none_or(|sequence| sequence >= self.skip) {
+                lines.push(String::from_utf8_lossy(whole).into_owned());
+            }
+            self.position += line.len() as u64;
+            line.clear();
         }
+        Ok(())
     }
 }
 
@@ -130,6 +152,23 @@ fn last_lines(path: &Path, wanted: usize) -> io::Result<(VecDeque<String>, u64)>
     }
 }
 
+/// A record as JSON that can be shown on a terminal: what could do something is an escape of JSON.
+#[must_use]
+pub fn tame(line: &str) -> Cow<'_, str> {
+    if !line.chars().any(is_unsafe) {
+        return Cow::Borrowed(line);
+    }
+    let mut shown = String::with_capacity(line.len() + 16);
+    for letter in line.chars() {
+        if is_unsafe(letter) {
+            shown.extend(letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            shown.push(letter);
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// Says a record in words. Text in it is made safe for a terminal.
 #[must_use]
 pub fn summarise(line: &str) -> Summary {
@@ -164,7 +203,7 @@ fn describe(record: &Value) -> String {
     let who = ["/actor/user/email_addr", "/user/email_addr", "/actor/user/uid", "/user/uid"];
     add("who", who.iter().find_map(|path| text(record, path)));
     add("from", text(record, "/src_endpoint/ip"));
-    for name in ["route", "rule", "reason", "factor", "idp", "outcome", "by", "config"] {
+    for name in ["route", "rule", "reason", "factor", "idp", "outcome", "by", "command", "filters", "config"] {
         let shown = own(name).map(|value| if name == "config" { value.chars().take(12).collect() } else { value });
         add(name, shown);
     }

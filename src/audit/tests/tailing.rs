@@ -1,8 +1,11 @@
 //! Reading along.
 
+use std::fs;
+
 use tempfile::tempdir;
 
 use crate::audit::fixtures::{allow, clock, decision, event, records, runtime, settings, start, write_log};
+use crate::audit::layout;
 use crate::audit::tail::{Follower, Tone, summarise};
 use crate::audit::text::is_unsafe;
 use crate::audit::{Durability, Recorder, Settings};
@@ -55,4 +58,35 @@ fn a_line_that_is_no_record_is_shown_safely() {
     let summary = summarise("\u{1b}[2Jnot json");
     assert_eq!(summary.tone, Tone::Bad);
     assert!(!summary.text.chars().any(is_unsafe));
+}
+
+#[test]
+fn a_line_that_a_crash_tore_is_followed_by_the_one_written_in_its_place() {
+    let folder = tempdir().unwrap();
+    write_log(folder.path(), 3, 1 << 20);
+    let path = layout::segments(folder.path()).unwrap()[0].records.clone();
+    let (mut follower, _) = Follower::begin(folder.path(), 1).unwrap();
+    let whole = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{whole}{{\"torn\":\"a long beginning that was never finished")).unwrap();
+    assert_eq!(follower.more().unwrap(), Vec::<String>::new());
+    fs::write(&path, format!("{whole}{{\"good\":1}}\n")).unwrap();
+    assert_eq!(follower.more().unwrap(), ["{\"good\":1}"]);
+}
+
+#[test]
+fn a_segment_that_is_dropped_meanwhile_stops_nobody() {
+    let folder = tempdir().unwrap();
+    let settings = Settings { segment_bytes: 4_000, ..settings(folder.path(), Durability::Written) };
+    let recorder = Recorder::start(settings, clock()).unwrap();
+    let runtime = runtime();
+    let (mut follower, _) = Follower::begin(folder.path(), 5).unwrap();
+    for number in 0..30 {
+        runtime.block_on(recorder.keep(allow(number))).unwrap();
+    }
+    // The reader is far behind: what it was about to read is gone.
+    let segments = layout::segments(folder.path()).unwrap();
+    segments[..2].iter().for_each(|segment| fs::remove_file(&segment.records).unwrap());
+    let shown = follower.more().unwrap();
+    let last: serde_json::Value = serde_json::from_str(shown.last().unwrap()).unwrap();
+    assert_eq!(last.pointer("/metadata/sequence"), Some(&serde_json::Value::from(29)));
 }

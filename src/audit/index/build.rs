@@ -1,0 +1,155 @@
+//! Makes indexes: reads a closed segment once, and puts the index in place whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::form::{BLOCK, ClassSpan, ENTRIES, Entry, Head, SUM, checksum, write_entry};
+use super::read::Index;
+use super::{GRANULE, list, path_of, term};
+use crate::audit::layout::{self, SegmentPaths};
+use crate::audit::media::FILE_MODE;
+use crate::audit::search::view::View;
+
+/// The index of a segment that does not change any more. None when it is too large to have one.
+pub fn build(segment: &SegmentPaths) -> io::Result<Option<Vec<u8>>> {
+    let file = File::open(&segment.records)?;
+    let mut gathered = Gathered::default();
+    let mut reader = BufReader::with_capacity(READ_BYTES, file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        if gathered.take(&line).is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(gathered.write(segment.first)))
+}
+
+/// Builds an index and keeps it. Whoever does not own the log leaves no file in it.
+pub fn keep(segment: &SegmentPaths) -> io::Result<()> {
+    let owner = fs::metadata(&segment.records)?.uid();
+    if owner != rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    let Some(bytes) = build(segment)? else { return Ok(()) };
+    let path = path_of(segment);
+    // Two processes may build the same index: each writes a draft of its own, and either is right.
+    let draft = path.with_extension(format!("index.{}.draft", std::process::id()));
+    let written = write_whole(&draft, &bytes).and_then(|()| fs::rename(&draft, &path));
+    if written.is_err() {
+        // What is left of a draft takes space that the log may need.
+        drop(fs::remove_file(&draft));
+    }
+    written
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
+    file.write_all(bytes)
+}
+
+/// Builds the index of the newest closed segment that has no good one. False when there is nothing to do.
+pub fn tend(folder: &Path) -> io::Result<bool> {
+    let segments = layout::segments(folder)?;
+    let closed = segments.split_last().map_or(&[][..], |(_, closed)| closed);
+    let Some(segment) = closed.iter().rev().find(|segment| Index::open(segment).is_none()) else { return Ok(false) };
+    keep(segment)?;
+    // One that still cannot be used would be built for ever.
+    Ok(Index::open(segment).is_some())
+}
+
+/// What a segment was found to hold.
+#[derive(Default)]
+struct Gathered {
+    head: Head,
+    offsets: Vec<u64>,
+    /// Term and record.
+    pairs: Vec<(u32, u32)>,
+}
+
+impl Gathered {
+    /// Takes the next line, line feed included. None when there are too many.
+    fn take(&mut self, line: &[u8]) -> Option<()> {
+        let record = self.head.records;
+        if record >= RECORDS_MAX {
+            return None;
+        }
+        if record.is_multiple_of(GRANULE) {
+            self.offsets.push(self.head.bytes);
+        }
+        self.head.bytes += line.len() as u64;
+        self.head.records += 1;
+        let Some(view) = View::read(line.strip_suffix(b"\n").unwrap_or(line)) else {
+            self.head.unreadable += 1;
+            return Some(());
+        };
+        let (earliest, latest) = (&mut self.head.earliest, &mut self.head.latest);
+        *earliest = if self.head.classes.is_empty() { view.time } else { view.time.min(*earliest) };
+        *latest = view.time.max(*latest);
+        let class = u32::try_from(view.class_uid).unwrap_or(u32::MAX);
+        match self.head.classes.iter_mut().find(|span| span.class == class) {
+            Some(span) => {
+                span.records += 1;
+                span.latest = span.latest.max(view.time);
+            }
+            None => self.head.classes.push(ClassSpan { class, records: 1, latest: view.time }),
+        }
+        self.head.census.add(&view);
+        self.pairs.extend(view.all().map(|(field, value)| (term(field, value), record)));
+        Some(())
+    }
+
+    fn write(mut self, first: u64) -> Vec<u8> {
+        self.pairs.sort_unstable();
+        self.pairs.dedup();
+        let (mut entries, mut lists) = (Vec::new(), Vec::new());
+        for group in self.pairs.chunk_by(|one, other| one.0 == other.0) {
+            let Some((term, _)) = group.first() else { continue };
+            let records: Vec<u32> = group.iter().map(|(_, record)| *record).collect();
+            entries.push((*term, place(&records, &mut lists)));
+        }
+        let (mut fences, mut blocks) = (Vec::new(), Vec::new());
+        for chunk in entries.chunks(ENTRIES) {
+            fences.extend(chunk.first().map(|(term, _)| *term));
+            let mut block = Vec::with_capacity(BLOCK);
+            chunk.iter().for_each(|(term, entry)| write_entry(*term, *entry, &mut block));
+            // Zeros are entries of a term that is not asked for: fewer are read, because a block says how many it has.
+            block.resize(BLOCK - SUM - 4, 0);
+            block.extend_from_slice(&(chunk.len() as u32).to_le_bytes());
+            let sum = checksum(&block);
+            block.extend_from_slice(&sum);
+            blocks.extend_from_slice(&block);
+        }
+        let head = Head { first, lists: lists.len() as u64, fences, ..self.head };
+        let mut out = head.write();
+        self.offsets.iter().for_each(|offset| out.extend_from_slice(&offset.to_le_bytes()));
+        out.extend_from_slice(&blocks);
+        out.extend_from_slice(&lists);
+        out
+    }
+}
+
+fn place(records: &[u32], lists: &mut Vec<u8>) -> Entry {
+    match records {
+        [one] => Entry::One(*one),
+        [one, other] => Entry::Two(*one, *other),
+        many => {
+            let mut list = Vec::new();
+            list::write(many, &mut list);
+            let offset = lists.len() as u32;
+            lists.extend_from_slice(&checksum(&list));
+            lists.extend_from_slice(&list);
+            Entry::List(offset, list.len() as u32)
+        }
+    }
+}
+
+/// With so many records every number in an index fits; a segment never has as many.
+const RECORDS_MAX: u32 = 1 << 24;
+
+const READ_BYTES: usize = 1024 * 1024;
