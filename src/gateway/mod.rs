@@ -5,6 +5,7 @@
 
 pub mod exchanges;
 pub mod pending;
+pub mod people;
 pub mod record;
 pub mod sessions;
 pub mod visit;
@@ -23,6 +24,7 @@ use crate::audit::Recorder;
 use crate::clock::Clock;
 use crate::gateway::exchanges::Exchanges;
 use crate::gateway::pending::Pending;
+use crate::gateway::people::People;
 use crate::gateway::sessions::Sessions;
 use crate::idp::Idp;
 use crate::limits::Limits;
@@ -37,6 +39,7 @@ pub struct Gateway {
     pub snapshot: ArcSwap<Snapshot>,
     pub store: Arc<dyn Store>,
     pub sessions: Sessions,
+    pub people: Arc<People>,
     pub pending: Pending,
     pub exchanges: Exchanges,
     pub audit: Recorder,

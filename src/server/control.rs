@@ -3,6 +3,9 @@
 //!
 //! Every order is put on record before it is carried out; when records cannot be kept, nothing is changed.
 
+mod lines;
+mod privacy;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +13,7 @@ use std::time::Duration;
 use kernel::event::{AccountChange, AccountFacts, Body, ChangedBy, EntityChange, EntityFacts, Event};
 use kernel::identity::{Email, Subject};
 use kernel::session::token::Purpose;
-use kernel::session::{EndReason, Session, SessionId};
-use kernel::time::Timestamp;
+use kernel::session::{EndReason, SessionId};
 use rustix::fs::{Mode, chmod};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -20,6 +22,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub use self::privacy::ErasedPage;
+
+use self::lines::{session_line, user_line};
 use crate::entropy;
 use crate::gateway::Gateway;
 use crate::store::{SessionFilter, SubjectRecord};
@@ -36,6 +41,8 @@ pub enum Order {
     UserUnlock { user: String },
     SessionList { user: Option<String> },
     SessionRevoke { which: Revoked },
+    UserErase { user: String },
+    AuditRead { command: String, filters: String, records: u64 },
 }
 
 /// Which sessions are to end.
@@ -68,6 +75,9 @@ pub enum Outcome {
     Revoked {
         sessions: Vec<SessionId>,
     },
+    Erased(Box<ErasedPage>),
+    /// The log may be read: that it is, is on record.
+    Recorded {},
     /// The order could not be carried out; nothing was changed.
     Refused {
         why: String,
@@ -224,10 +234,17 @@ impl Attendant<'_> {
             Order::UserUnlock { user } => self.change(&user, AccountChange::Unlock).await,
             Order::SessionList { user } => self.sessions(user.as_deref()).await,
             Order::SessionRevoke { which } => self.revoke(which).await,
+            Order::UserErase { user } => self.erase(&user).await,
+            Order::AuditRead { command, filters, records } => self.read_log(command, filters, records).await,
         }
     }
 
     async fn find(&self, user: &str) -> Result<SubjectRecord, Refused> {
+        let found = self.find_if_any(user).await?;
+        found.ok_or_else(|| format!("nobody known is called {user:?}; `portcullis user list` shows everybody who has signed in"))
+    }
+
+    async fn find_if_any(&self, user: &str) -> Result<Option<SubjectRecord>, Refused> {
         let subjects = self.gateway.store.subjects().await.map_err(words)?;
         let is = |record: &&SubjectRecord| {
             let identity = &record.identity;
@@ -237,8 +254,8 @@ impl Attendant<'_> {
         };
         let mut found = subjects.iter().filter(is);
         match (found.next(), found.next()) {
-            (Some(record), None) => Ok(record.clone()),
-            (None, _) => Err(format!("nobody known is called {user:?}; `portcullis user list` shows everybody who has signed in")),
+            (Some(record), None) => Ok(Some(record.clone())),
+            (None, _) => Ok(None),
             (Some(first), Some(second)) => Err(format!(
                 "{user:?} is more than one person: name the subject, as in {:?} or {:?}",
                 first.identity.subject.to_string(),
@@ -355,35 +372,6 @@ impl Attendant<'_> {
 
 fn words(fault: impl std::fmt::Display) -> Refused {
     fault.to_string()
-}
-
-fn user_line(record: &SubjectRecord) -> UserLine {
-    UserLine {
-        email: record.identity.email.as_ref().map(ToString::to_string),
-        name: record.identity.name.clone(),
-        subject: record.identity.subject.to_string(),
-        locked: record.locked,
-        first_seen: whole_seconds(record.first_seen),
-        last_seen: whole_seconds(record.last_seen),
-    }
-}
-
-fn session_line(session: &Session) -> SessionLine {
-    let identity = &session.identity;
-    SessionLine {
-        id: session.id,
-        user: identity.email.as_ref().map_or_else(|| identity.subject.to_string(), ToString::to_string),
-        factor: session.assurance.latest().map(|proof| proof.kind.as_str().to_owned()),
-        begun: whole_seconds(session.state.created),
-        last_seen: whole_seconds(session.state.last_seen),
-        address: session.address.map(|address| address.to_string()),
-        user_agent: session.user_agent.clone(),
-    }
-}
-
-fn whole_seconds(time: Timestamp) -> String {
-    let text = Timestamp::from_seconds(time.as_seconds()).to_string();
-    text.replace(".000000Z", "Z")
 }
 
 /// Time for one order, both sides.

@@ -5,6 +5,7 @@
 
 mod compile;
 pub mod control;
+mod keeping;
 mod operations;
 mod reload;
 mod upkeep;
@@ -24,12 +25,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
+use crate::audit::pseudonym::{Addresses, Personal, Privacy};
 use crate::audit::{self, Recorder};
 use crate::clock::Clock;
 use crate::config::{self, Config, Loaded, TlsProfile};
 use crate::gateway::Gateway;
 use crate::gateway::exchanges::Exchanges;
 use crate::gateway::pending::Pending;
+use crate::gateway::people::People;
 use crate::gateway::sessions::Sessions;
 use crate::listener::{self, Bound, Certificate, CertificateFault, Handler, HandlerAbort, Profile, RequestFacts, ServerTls, TlsFault};
 use crate::pipeline;
@@ -102,6 +105,7 @@ impl Handler for Door {
 /// Starts a gateway on a configuration that was found good.
 pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<Arc<Server>, StartFault> {
     let Loaded { config, table, hash, files_watched, .. } = loaded;
+    let audit_dir = config.audit.dir.clone();
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
     // Everything that may refuse comes before anything that is seen from outside.
     let (bound, tls) = bind_listeners(&config, &clock)?;
@@ -109,7 +113,8 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
     let operations = operations::listen(operations).await.map_err(|cause| StartFault::Operations { address: operations, cause })?;
     let store = open_store(&config).await?;
     let control = control::listen(&config.gateway.state_dir).await?;
-    let audit = open_audit(&config, clock.clone()).await?;
+    let people = Arc::new(People::new(Arc::clone(&store)));
+    let audit = open_audit(&config, &people, clock.clone()).await?;
     let assertion_key = assertion_key(store.as_ref()).await?;
     let upstreams = upstreams(&config, &assertion_key, &tasks, &shutdown);
     let snapshot = compile::snapshot(&config, table, hash, upstreams, compile::Origin { clock: &clock, previous: None })?;
@@ -118,6 +123,7 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
         snapshot: ArcSwap::from_pointee(snapshot),
         sessions: Sessions::new(Arc::clone(&store), clock),
         store,
+        people,
         pending: Pending::default(),
         exchanges: Exchanges::default(),
         audit,
@@ -145,6 +151,7 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
     gateway.tasks.spawn(operations::serve(operations, Arc::clone(&gateway), shutdown.clone()));
     gateway.tasks.spawn(control::serve(control, Arc::clone(&gateway), shutdown.clone()));
     gateway.tasks.spawn(upkeep::run(Arc::clone(&gateway), shutdown.clone()));
+    gateway.tasks.spawn(keeping::make_indexes(Arc::clone(&gateway), audit_dir, shutdown.clone()));
     Ok(server)
 }
 
@@ -235,8 +242,25 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartFault> {
     Ok(Arc::new(store))
 }
 
-async fn open_audit(config: &Config, clock: Clock) -> Result<Recorder, StartFault> {
-    let settings = audit::Settings {
+async fn open_audit(config: &Config, people: &Arc<People>, clock: Clock) -> Result<Recorder, StartFault> {
+    let settings = audit_settings(config);
+    let recorder = tokio::task::spawn_blocking(move || Recorder::start(settings, clock)).await??;
+    Ok(recorder.with_privacy(Privacy {
+        personal: match config.audit.personal {
+            config::Personal::Plain => Personal::Plain,
+            config::Personal::Sealed => Personal::Sealed(Arc::<People>::clone(people)),
+        },
+        addresses: match config.audit.client_address {
+            config::ClientAddress::Full => Addresses::Full,
+            config::ClientAddress::Network => Addresses::Network,
+        },
+    }))
+}
+
+/// How the log of a configuration is opened: by the gateway, or by a command that puts itself on record while none runs.
+#[must_use]
+pub fn audit_settings(config: &Config) -> audit::Settings {
+    audit::Settings {
         dir: config.audit.dir.clone(),
         durability: match config.audit.durability {
             config::Durability::Queued => audit::Durability::Queued,
@@ -247,8 +271,7 @@ async fn open_audit(config: &Config, clock: Clock) -> Result<Recorder, StartFaul
         origin: format!("portcullis/{}", config.gateway.url.host),
         queue: audit::QUEUE,
         segment_bytes: audit::SEGMENT_BYTES,
-    };
-    Ok(tokio::task::spawn_blocking(move || Recorder::start(settings, clock)).await??)
+    }
 }
 
 /// The key that signs assertions is made once and kept sealed: upstreams may remember its public half.
