@@ -8,6 +8,8 @@ mod commands;
 mod faults;
 #[path = "process/kills.rs"]
 mod kills;
+#[path = "process/reading.rs"]
+mod reading;
 #[path = "process/serving.rs"]
 mod serving;
 #[path = "process/support.rs"]

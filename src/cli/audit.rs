@@ -1,17 +1,25 @@
-//! `portcullis audit verify|tail`: proves the log, and shows it.
+//! `portcullis audit verify|tail|search|export|stats`: proves the log, and reads it.
+
+mod bar;
+mod export;
+mod filters;
+mod reading;
+mod search;
+mod show;
+mod stats;
+mod tail;
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::thread;
-use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::audit::tail::{Follower, Summary, Tone, summarise};
+use self::reading::Reading;
+use super::orders;
 use crate::audit::verify::{self, Report, Request, VerifyFault, read_key};
 
 /// `portcullis audit`.
@@ -26,7 +34,13 @@ pub enum AuditCommand {
     /// Prove that no record was altered, moved, dropped or cut off.
     Verify(VerifyArgs),
     /// Show the last records, and follow the log.
-    Tail(TailArgs),
+    Tail(tail::TailArgs),
+    /// Find records by person, route, decision, reason, event, request id and time.
+    Search(search::SearchArgs),
+    /// Write records to a file, with what proves that they stand in the log.
+    Export(export::ExportArgs),
+    /// Count records by day, class, event, decision, reason and route.
+    Stats(stats::StatsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -44,21 +58,6 @@ pub struct VerifyArgs {
     pub output: Output,
 }
 
-#[derive(Debug, Args)]
-pub struct TailArgs {
-    /// Folder of the log. Default: `audit.dir` of the configuration.
-    #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
-    /// Go on as records are written.
-    #[arg(long, short)]
-    pub follow: bool,
-    /// How many records to begin with.
-    #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
-    pub lines: usize,
-    #[arg(long, value_enum, default_value_t)]
-    pub output: Output,
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     #[default]
@@ -66,23 +65,21 @@ pub enum Output {
     Json,
 }
 
-/// Runs the command. `configured` is `audit.dir` of the configuration, asked for only where `--dir` is not given; its error
-/// is printed as it is. Exit: 0 done or verified, 1 the log does not verify, 2 wrong usage.
-pub fn run(arguments: &AuditArgs, configured: impl FnOnce() -> Result<PathBuf, String>) -> ExitCode {
-    let (AuditCommand::Verify(VerifyArgs { dir, .. }) | AuditCommand::Tail(TailArgs { dir, .. })) = &arguments.command;
-    let folder = match dir.clone().map_or_else(configured, Ok) {
-        Ok(folder) => folder,
-        Err(message) => return wrong(&message),
+/// Runs a command on the log of the configuration in `config_dir`. Exit: 0 done or verified, 1 the log does not verify, 2 wrong
+/// usage, or nothing may be shown.
+pub fn run(arguments: &AuditArgs, config_dir: &Path) -> ExitCode {
+    let opened = |dir: &Option<PathBuf>| Reading::open(config_dir, dir.as_deref());
+    let outcome = match &arguments.command {
+        AuditCommand::Verify(arguments) => {
+            let folder = arguments.dir.clone().map_or_else(|| orders::audit_dir(config_dir), Ok);
+            folder.map(|folder| run_verify(arguments, &folder))
+        }
+        AuditCommand::Tail(arguments) => opened(&arguments.dir).map(|reading| tail::run(arguments, &reading)),
+        AuditCommand::Search(arguments) => opened(&arguments.dir).map(|reading| search::run(arguments, &reading)),
+        AuditCommand::Export(arguments) => opened(&arguments.dir).map(|reading| export::run(arguments, &reading)),
+        AuditCommand::Stats(arguments) => opened(&arguments.dir).map(|reading| stats::run(arguments, &reading)),
     };
-    match &arguments.command {
-        AuditCommand::Verify(arguments) => run_verify(arguments, &folder),
-        AuditCommand::Tail(arguments) => match run_tail(arguments, &folder) {
-            Ok(()) => ExitCode::SUCCESS,
-            // Whoever read the output has seen enough.
-            Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(fault) => wrong(&format!("cannot read the audit log in {}: {fault}", folder.display())),
-        },
-    }
+    outcome.unwrap_or_else(|message| wrong(&message))
 }
 
 fn run_verify(arguments: &VerifyArgs, folder: &Path) -> ExitCode {
@@ -148,38 +145,14 @@ fn print_report(report: &Report, out: &mut impl Write) -> io::Result<()> {
     report.remarks.iter().try_for_each(|remark| writeln!(out, "  remark: {remark}"))
 }
 
-fn run_tail(arguments: &TailArgs, folder: &Path) -> io::Result<()> {
-    let mut out = anstream::stdout();
-    let (mut follower, lines) = Follower::begin(folder, arguments.lines)?;
-    print_lines(&mut out, &lines, arguments.output)?;
-    if !arguments.follow {
-        return Ok(());
+/// The end of a command that reads the log in `folder`.
+fn finish(done: io::Result<()>, folder: &Path) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(fault) => wrong(&format!("cannot read the audit log in {}: {fault}", folder.display())),
     }
-    loop {
-        thread::sleep(FOLLOW_EVERY);
-        print_lines(&mut out, &follower.more()?, arguments.output)?;
-    }
-}
-
-fn print_lines(out: &mut impl Write, lines: &[String], output: Output) -> io::Result<()> {
-    for line in lines {
-        match output {
-            Output::Json => writeln!(out, "{line}")?,
-            Output::Table => print_summary(out, &summarise(line))?,
-        }
-    }
-    out.flush()
-}
-
-fn print_summary(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
-    let dim = Style::new().dimmed();
-    let tone = match summary.tone {
-        Tone::Good => Style::new().fg_color(Some(AnsiColor::Green.into())),
-        Tone::Notice => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
-        Tone::Bad => Style::new().fg_color(Some(AnsiColor::Red.into())).bold(),
-        Tone::Plain => Style::new().dimmed(),
-    };
-    writeln!(out, "{dim}{}{dim:#} {tone}{:<14}{tone:#} {}", summary.time, summary.word, summary.text)
 }
 
 fn wrong(message: &str) -> ExitCode {
@@ -190,9 +163,6 @@ fn wrong(message: &str) -> ExitCode {
 
 /// About a second of hashing on a slow machine.
 const BAR_FROM_BYTES: u64 = 256 * 1024 * 1024;
-
-/// Short enough to feel live.
-const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
@@ -211,28 +181,37 @@ mod tests {
         audit: AuditArgs,
     }
 
-    fn exit(arguments: &[&str]) -> ExitCode {
+    fn exit(config: &Path, arguments: &[&str]) -> ExitCode {
         let line = Line::try_parse_from([&["audit"], arguments].concat()).unwrap();
-        run(&line.audit, || Err("no configuration".to_owned()))
+        run(&line.audit, config)
     }
 
     #[test]
     fn the_exit_code_says_whether_the_log_verifies() {
         let folder = tempdir().unwrap();
         write_log(folder.path(), 5, 1 << 20);
-        let dir = folder.path().to_str().unwrap();
-        assert_eq!(exit(&["verify", "--dir", dir]), ExitCode::SUCCESS);
-        assert_eq!(exit(&["verify", "--dir", dir, "--output", "json"]), ExitCode::SUCCESS);
-        assert_eq!(exit(&["tail", "--dir", dir]), ExitCode::SUCCESS);
+        let (dir, nowhere) = (folder.path().to_str().unwrap(), Path::new("/nonexistent"));
+        assert_eq!(exit(nowhere, &["verify", "--dir", dir]), ExitCode::SUCCESS);
+        assert_eq!(exit(nowhere, &["verify", "--dir", dir, "--output", "json"]), ExitCode::SUCCESS);
         let path = &layout::segments(folder.path()).unwrap()[0].records;
         fs::write(path, fs::read_to_string(path).unwrap().replacen("ana@", "eva@", 1)).unwrap();
-        assert_eq!(exit(&["verify", "--dir", dir]), ExitCode::FAILURE);
+        assert_eq!(exit(nowhere, &["verify", "--dir", dir]), ExitCode::FAILURE);
     }
 
     #[test]
     fn what_cannot_be_read_is_wrong_usage() {
         let folder = tempdir().unwrap();
-        assert_eq!(exit(&["verify", "--dir", folder.path().to_str().unwrap()]), ExitCode::from(2));
-        assert_eq!(exit(&["verify"]), ExitCode::from(2));
+        assert_eq!(exit(folder.path(), &["verify", "--dir", folder.path().to_str().unwrap()]), ExitCode::from(2));
+        assert_eq!(exit(folder.path(), &["verify"]), ExitCode::from(2));
+    }
+
+    #[test]
+    fn a_log_of_no_configuration_is_not_shown() {
+        let folder = tempdir().unwrap();
+        write_log(folder.path(), 5, 1 << 20);
+        let dir = folder.path().to_str().unwrap();
+        for command in ["tail", "search", "stats"] {
+            assert_eq!(exit(folder.path(), &[command, "--dir", dir]), ExitCode::from(2), "{command}");
+        }
     }
 }

@@ -94,7 +94,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Explain(args) => with_output(|out, err| explain::run(&dir, &args, Clock::system().now(), serve::colour(), out, err)),
         Command::Routes(args) => with_output(|out, err| routes::run(&dir, &args, serve::colour(), out, err)),
         Command::Config(args) => with_output(|out, err| config::run(&dir, &args, serve::colour(), out, err)),
-        Command::Audit(args) => audit::run(&args, || orders::audit_dir(&dir)),
+        Command::Audit(args) => audit::run(&args, &dir),
         Command::User(args) => orders::user(&dir, &args),
         Command::Session(args) => orders::session(&dir, &args),
         Command::Key(args) => key::run(&args),

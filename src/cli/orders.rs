@@ -9,7 +9,7 @@ use comfy_table::{Table, presets};
 use super::serve::colour;
 use super::{Output, exit, refuse};
 use crate::config;
-use crate::server::control::{self, Order, Outcome, Revoked, SessionLine, UserLine, UserPage};
+use crate::server::control::{self, ErasedPage, Order, Outcome, Revoked, SessionLine, UserLine, UserPage};
 
 #[derive(Debug, Args)]
 pub struct UserArgs {
@@ -34,6 +34,8 @@ enum UserCommand {
     Lock { user: String },
     /// Let a person in again.
     Unlock { user: String },
+    /// Remove all that is known of a person, end their sessions, and destroy the key of their audit records.
+    Erase { user: String },
 }
 
 #[derive(Debug, Args)]
@@ -71,6 +73,7 @@ pub fn user(config: &Path, args: &UserArgs) -> ExitCode {
         UserCommand::ResetFactor { user } => Order::UserResetFactor { user: user.clone() },
         UserCommand::Lock { user } => Order::UserLock { user: user.clone() },
         UserCommand::Unlock { user } => Order::UserUnlock { user: user.clone() },
+        UserCommand::Erase { user } => Order::UserErase { user: user.clone() },
     };
     give(config, &order, args.output)
 }
@@ -92,6 +95,11 @@ pub fn session(config: &Path, args: &SessionArgs) -> ExitCode {
 /// `audit.dir` of the configuration.
 pub fn audit_dir(dir: &Path) -> Result<PathBuf, String> {
     folder(dir, "audit", "dir").or_else(|| Some(config::load(dir).ok()?.config.audit.dir)).ok_or_else(|| mistakes(dir))
+}
+
+/// `gateway.state_dir` of the configuration.
+pub fn state_dir(dir: &Path) -> Result<PathBuf, String> {
+    folder(dir, "gateway", "state_dir").ok_or_else(|| mistakes(dir))
 }
 
 /// One folder that `portcullis.toml` names. Nothing else in it is looked at: in an incident a mistake elsewhere in a
@@ -150,8 +158,28 @@ fn tell(outcome: &Outcome) {
         Outcome::Changed { user, sessions_ended } => anstream::println!("{user}: done, {sessions_ended} sessions ended"),
         Outcome::Sessions(sessions) => anstream::println!("{}", session_table(sessions)),
         Outcome::Revoked { sessions } => anstream::println!("{} sessions ended", sessions.len()),
+        Outcome::Erased(page) => tell_erased(page),
+        Outcome::Recorded {} => anstream::println!("recorded"),
         Outcome::Refused { why } => anstream::eprintln!("{why}"),
     }
+}
+
+fn tell_erased(page: &ErasedPage) {
+    let nothing = page.subjects + page.invitations + page.keys == 0;
+    match &page.pseudonym {
+        Some(pseudonym) => anstream::println!("{}: erased; records call the person {pseudonym}", page.user),
+        None if nothing => anstream::println!("{}: nothing is known of anybody of this name", page.user),
+        None => anstream::println!("{}: erased", page.user),
+    }
+    let counts = [
+        ("sessions ended", page.sessions_ended),
+        ("factors", page.factors),
+        ("recovery codes", page.recovery_codes),
+        ("invitations", page.invitations),
+        ("keys destroyed", page.keys),
+    ];
+    counts.iter().for_each(|(what, count)| anstream::println!("  {what:<16} {count}"));
+    page.kept.iter().for_each(|line| anstream::println!("  kept: {line}"));
 }
 
 fn tell_user(page: &UserPage) {

@@ -4,6 +4,7 @@
 mod attacks;
 mod control;
 mod expiry;
+mod privacy;
 mod redirects;
 mod second_factor;
 mod sign_in;

@@ -37,6 +37,8 @@ pub struct Setup {
     pub session: String,
     /// Text for `[rate_limit]`.
     pub rate_limit: String,
+    /// Text for `[audit]`.
+    pub audit: String,
     /// More tables for `portcullis.toml`.
     pub more: String,
     /// More route files: name and text, in which `@UPSTREAM@` stands for the recorder's address.
@@ -58,6 +60,7 @@ impl Default for Setup {
             rate_limit: "per_address = { rate = \"10000/s\" }\nper_subject = { rate = \"10000/s\" }\nsign_in = { rate = \"1000/s\" }\n\
                          second_factor = { rate = \"1000/s\" }\n"
                 .to_owned(),
+            audit: String::new(),
             more: String::new(),
             routes: Vec::new(),
             environment: Vec::new(),
@@ -279,14 +282,14 @@ fn main_text(folder: &Path, setup: &Setup, provider: &Provider, other: Option<&P
         )
     };
     let idps = idp("corp", &provider.url) + &other.map(|other| idp("other", &other.url)).unwrap_or_default();
-    let Setup { second_factor, session, rate_limit, more, .. } = setup;
+    let Setup { second_factor, session, rate_limit, more, audit: audit_text, .. } = setup;
     format!(
         "[gateway]\nurl = \"https://{GATE}\"\nstate_dir = \"{state}\"\nmaster_key = {{ file = \"master.key\" }}\n\
          [[listener]]\nname = \"https\"\nbind = \"127.0.0.1:0\"\npublic_port = 443\n\
          [operations]\nbind = \"127.0.0.1:0\"\n\
          [tls]\nprofile = \"modern\"\n[[tls.certificate]]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n\
          {idps}[second_factor]\n{second_factor}[session]\n{session}[rate_limit]\n{rate_limit}\
-         [audit]\ndir = \"{audit}\"\nsigning_key = {{ file = \"audit.key\" }}\n[limits]\ndrain_timeout = \"1s\"\n{more}",
+         [audit]\ndir = \"{audit}\"\nsigning_key = {{ file = \"audit.key\" }}\n{audit_text}[limits]\ndrain_timeout = \"1s\"\n{more}",
         state = folder.join("state").display(),
         audit = folder.join("audit").display(),
     )
