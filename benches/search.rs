@@ -174,7 +174,7 @@ fn decision(number: u64) -> DecisionFacts {
             session: Some(SessionId::new([person as u8; 16])),
         }),
         factor: None,
-        route: Some(RouteId::new(format!("route-{route}"))),
+        route: Some(RouteId::new(&format!("route-{route}"))),
         class: Some("internal".into()),
         rule: None,
         config: "384a16da036b77fae2eb6c5b306a81a9".into(),
@@ -184,7 +184,7 @@ fn decision(number: u64) -> DecisionFacts {
 fn end(number: u64) -> ExchangeFacts {
     ExchangeFacts {
         request_id: request_id(number),
-        route: RouteId::new(format!("route-{}", spread(number ^ 2) % ROUTES)),
+        route: RouteId::new(&format!("route-{}", spread(number ^ 2) % ROUTES)),
         status: Some(200),
         outcome: ExchangeOutcome::Complete,
         bytes_in: 0,

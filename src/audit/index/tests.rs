@@ -122,12 +122,30 @@ fn an_index_that_is_damaged_anywhere_leaves_nothing_out() {
                 "cut" => bad.truncate(at),
                 _ => bad[at..].fill(0),
             }
-            fs::write(path_of(segment), &bad).unwrap();
             for (filter, expected) in filters.iter().zip(&expected) {
+                fs::write(path_of(segment), &bad).unwrap();
                 assert_eq!(&ask(folder.path(), filter, Order::OldestFirst, 1_000, Help::Index).0, expected, "{damage} at {at}: {filter:?}");
             }
         }
     }
+}
+
+#[test]
+fn a_damaged_index_is_made_again() {
+    let folder = tempdir().unwrap();
+    log(folder.path(), 40);
+    while tend(folder.path()).unwrap() {}
+    let segment = &closed(folder.path())[0];
+    let good = fs::read(path_of(segment)).unwrap();
+    let mut bad = good.clone();
+    // In the block of terms, which is read only when it is asked for.
+    let at = bad.len() - Index::open(segment).unwrap().head().lists as usize - 100;
+    bad[at] ^= 1;
+    fs::write(path_of(segment), &bad).unwrap();
+    for filter in &filters() {
+        ask(folder.path(), filter, Order::OldestFirst, 1_000, Help::Index);
+    }
+    assert_eq!(fs::read(path_of(segment)).unwrap(), good);
 }
 
 #[test]

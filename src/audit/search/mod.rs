@@ -140,11 +140,14 @@ impl Search<'_> {
             if !self.query.filter.may_be_between(head.earliest, head.latest) {
                 return Ok(Vec::new());
             }
-            let narrows = self.query.filter.conditions().next().is_some();
-            if let Some(candidates) = narrows.then(|| index.candidates(&self.query.filter)).flatten()
-                && let Some(found) = self.pick(segment, &index, &candidates, limit)?
-            {
-                return Ok(found);
+            if self.query.filter.conditions().next().is_some() {
+                if let Some(candidates) = index.candidates(&self.query.filter)
+                    && let Some(found) = self.pick(segment, &index, &candidates, limit)?
+                {
+                    return Ok(found);
+                }
+                // Damaged: the next search shall have a good one. If it cannot be made, the next one reads the segment whole too.
+                drop(index::keep(segment));
             }
         }
         self.scan(segment, limit)
