@@ -65,13 +65,12 @@ const CONNECTION_TOKENS: [&str; 7] = ["close", "keep-alive", "upgrade", "te", "h
 
 /// Fields by which programs behind a gateway are told who asks, from where, or for what. A client's own are removed on
 /// every path, under every spelling that reads the same. Compared after folding: see [`fold`].
-const STATED_BY_GATEWAYS: [&str; 36] = [
+const STATED_BY_GATEWAYS: [&str; 33] = [
     "forwarded",
     "proxy",
     "x-real-ip",
     "x-client-ip",
     "x-cluster-client-ip",
-    "x-original-forwarded-for",
     "x-proxyuser-ip",
     "true-client-ip",
     "fastly-client-ip",
@@ -80,7 +79,10 @@ const STATED_BY_GATEWAYS: [&str; 36] = [
     "x-host",
     "x-scheme",
     "x-url-scheme",
+    "x-http-host-override",
     "front-end-https",
+    "x-sendfile-type",
+    "x-middleware-subrequest",
     "remote-user",
     "remote-name",
     "remote-email",
@@ -96,17 +98,13 @@ const STATED_BY_GATEWAYS: [&str; 36] = [
     "x-auth-email",
     "x-auth-groups",
     "x-auth-roles",
-    "x-original-url",
-    "x-original-uri",
-    "x-original-method",
-    "x-original-host",
-    "x-rewrite-url",
     "x-arr-clientcert",
 ];
 
 /// Families of the same, by prefix after folding: the gateway's own, those of other gateways and identity proxies, whose names
-/// a program may still know, and those that state a client certificate (RFC 9440 and its forerunners).
-const STATED_BY_GATEWAYS_PREFIX: [&str; 27] = [
+/// a program may still know, those that state a client certificate (RFC 9440 and its forerunners), and those by which a
+/// program is told what was asked for or which files the gateway may send for it (CVE-2025-61780).
+const STATED_BY_GATEWAYS_PREFIX: [&str; 30] = [
     "x-portcullis",
     "x-forwarded",
     "x-auth-request-",
@@ -134,6 +132,9 @@ const STATED_BY_GATEWAYS_PREFIX: [&str; 27] = [
     "x-client-cert",
     "x-client-verify",
     "x-envoy-",
+    "x-original-",
+    "x-rewrite-",
+    "x-accel-",
 ];
 
 /// Fields that make some frameworks run another method than the one that was judged (PN-18).
@@ -176,16 +177,13 @@ pub(super) const fn fold_byte(byte: u8) -> u8 {
 pub fn forwardable(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len() + 12);
     for (name, value) in headers {
-        if name == http::header::HOST || name == http::header::EXPECT || is_hop_by_hop(name) || is_stated_by_gateways(name) {
-            continue;
+        let ours = matches!(*name, http::header::HOST | http::header::EXPECT | http::header::COOKIE);
+        if !ours && !is_hop_by_hop(name) && !is_stated_by_gateways(name) {
+            kept.append(name.clone(), value.clone());
         }
-        if name == http::header::COOKIE {
-            if let Some(value) = without_own_cookie(value) {
-                kept.append(name.clone(), value);
-            }
-            continue;
-        }
-        kept.append(name.clone(), value.clone());
+    }
+    if let Some(cookies) = foreign_cookies(headers) {
+        kept.insert(http::header::COOKIE, cookies);
     }
     kept
 }
@@ -205,15 +203,19 @@ pub fn returnable(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// A `Cookie` value without the gateway's own; `None` when nothing is left.
-fn without_own_cookie(value: &HeaderValue) -> Option<HeaderValue> {
-    if !value.as_bytes().split(|byte| *byte == b';').any(names_own_cookie) {
-        return Some(value.clone());
+/// The cookies of the client without the gateway's own, in one field; `None` when there are none. Over HTTP/2 each cookie may
+/// come in a field of its own, and a program behind that takes one field, or joins them as lists, would read others than were
+/// sent (RFC 9113 §8.2.3).
+fn foreign_cookies(headers: &HeaderMap) -> Option<HeaderValue> {
+    let pairs = || headers.get_all(http::header::COOKIE).iter().flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
+    let mut fields = headers.get_all(http::header::COOKIE).iter();
+    if let (Some(field), None) = (fields.next(), fields.next())
+        && !pairs().any(names_own_cookie)
+    {
+        return Some(field.clone());
     }
-    let kept: Vec<&[u8]> =
-        value.as_bytes().split(|byte| *byte == b';').filter(|pair| !names_own_cookie(pair)).map(<[u8]>::trim_ascii).collect();
-    let joined = kept.join(&b"; "[..]);
-    if joined.is_empty() { None } else { HeaderValue::from_bytes(&joined).ok() }
+    let kept: Vec<&[u8]> = pairs().map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty() && !names_own_cookie(pair)).collect();
+    if kept.is_empty() { None } else { HeaderValue::from_bytes(&kept.join(&b"; "[..])).ok() }
 }
 
 /// Whether a `name=value` pair carries the gateway's cookie. The comparison ignores case and white space, because a

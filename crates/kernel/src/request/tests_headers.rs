@@ -237,7 +237,7 @@ fn respelled(name: &str, choices: &[u8]) -> String {
     name.chars().enumerate().map(spell).collect()
 }
 
-const MANAGED: [&str; 39] = [
+const MANAGED: [&str; 44] = [
     "x-portcullis-subject",
     "x-portcullis-email",
     "x-portcullis-groups",
@@ -277,6 +277,11 @@ const MANAGED: [&str; 39] = [
     "x-arr-clientcert",
     "x-scheme",
     "front-end-https",
+    "x-original-host",
+    "x-rewrite-uri",
+    "x-accel-mapping",
+    "x-sendfile-type",
+    "x-middleware-subrequest",
 ];
 
 proptest! {
@@ -359,6 +364,20 @@ fn fields_of_the_client_travel_as_they_came() {
     let came = [("accept", &b"*/*"[..]), ("x-app", b"1"), ("x-app", b"2"), ("authorization", b"Bearer x"), ("cookie", b"a=1;b=2")];
     assert_eq!(headers::forwardable(&fields(&came)), fields(&came));
     assert!(headers::forwardable(&fields(&[("cookie", b" __Host-portcullis = x ")])).is_empty());
+}
+
+#[test]
+fn the_crumbs_of_a_cookie_are_one_field_again() {
+    let crumbs = |list: &[&'static str]| {
+        let list: Vec<_> = list.iter().map(|crumb| ("cookie", crumb.as_bytes())).collect();
+        let kept = headers::forwardable(&fields(&list));
+        kept.get_all("cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(crumbs(&["a=1", "b=2", "c=3"]), ["a=1; b=2; c=3"]);
+    assert_eq!(crumbs(&["a=1", "__Host-portcullis=x", "b=2"]), ["a=1; b=2"]);
+    assert_eq!(crumbs(&["a=1; __host-Portcullis=x;", " b=2 ;", ""]), ["a=1; b=2"]);
+    assert_eq!(crumbs(&["a=\"x;y\""]), ["a=\"x;y\""]);
+    assert!(crumbs(&["__Host-portcullis=x", ""]).is_empty());
 }
 
 #[test]
