@@ -123,7 +123,7 @@ pub(crate) fn push_part(canonical: &mut String, part: &str) -> Result<String, Pa
         let [high, low, after @ ..] = rest else {
             return Err(PathFault::BadEscape);
         };
-        let value = hex(*high)? << 4 | hex(*low)?;
+        let value = hex(*high)? * 16 + hex(*low)?;
         rest = after;
         refuse_escape(value, rest)?;
         push_octet(canonical, value);
