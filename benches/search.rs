@@ -102,6 +102,7 @@ fn say(name: &str, times: &[Duration], found: u64) {
 fn generate(folder: &Path, records: u64) {
     let settings = Settings {
         dir: folder.to_owned(),
+        head: folder.join("head"),
         durability: Durability::Queued,
         signing_key: Zeroizing::new([7; 32]),
         origin: "portcullis/gate.test".to_owned(),

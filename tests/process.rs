@@ -1,5 +1,5 @@
 //! The built binary, as a user runs it: commands and their exit codes, a gateway that starts, reloads, stops, is killed and
-//! runs out of disk. Nothing here looks inside.
+//! runs out of disk. Nothing here looks inside, but `power`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 #[path = "process/commands.rs"]
@@ -8,6 +8,8 @@ mod commands;
 mod faults;
 #[path = "process/kills.rs"]
 mod kills;
+#[path = "process/power/mod.rs"]
+mod power;
 #[path = "process/reading.rs"]
 mod reading;
 #[path = "process/serving.rs"]

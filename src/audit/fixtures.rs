@@ -26,12 +26,20 @@ pub const ORIGIN: &str = "portcullis/gate.test";
 pub fn settings(folder: &Path, durability: Durability) -> Settings {
     Settings {
         dir: folder.to_owned(),
+        // Copied and restored with the folder, unless a test has another in mind.
+        head: folder.join("head"),
         durability,
         signing_key: Zeroizing::new([7; 32]),
         origin: ORIGIN.to_owned(),
         queue: 1_024,
         segment_bytes: 1 << 20,
     }
+}
+
+/// A folder in memory, where the machine has such a place: for tests that kill and cut often.
+pub fn memory_folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
 pub fn clock() -> Clock {
@@ -148,11 +156,17 @@ pub enum Illness {
     /// Half of the next write goes through, then there is no space.
     Full,
     SyncFails,
+    /// As a system that drops what it could not write: the file is what it was at the last sync, and the next one succeeds.
+    SyncForgets,
+    /// A sync does not come back.
+    Hangs,
 }
 
 struct BadFile {
     file: Box<dyn MediaFile>,
     ill: Arc<Mutex<Illness>>,
+    length: u64,
+    synced: u64,
 }
 
 impl BadDisk {
@@ -167,15 +181,16 @@ impl BadDisk {
 
 fn fail(ill: &Mutex<Illness>) -> io::Result<()> {
     match *ill.lock().unwrap() {
-        Illness::None | Illness::ShortWrites => Ok(()),
+        Illness::None | Illness::ShortWrites | Illness::Hangs => Ok(()),
         Illness::Full => Err(io::ErrorKind::StorageFull.into()),
-        Illness::SyncFails => Err(io::Error::other("sync failed")),
+        Illness::SyncFails | Illness::SyncForgets => Err(io::Error::other("sync failed")),
     }
 }
 
 impl Media for BadDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn MediaFile>> {
-        Ok(Box::new(BadFile { file: Disk.open(path)?, ill: Arc::clone(&self.ill) }))
+        let length = std::fs::metadata(path).map_or(0, |file| file.len());
+        Ok(Box::new(BadFile { file: Disk.open(path)?, ill: Arc::clone(&self.ill), length, synced: length }))
     }
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         self.fail().and_then(|()| Disk.replace(path, content))
@@ -191,20 +206,42 @@ impl Media for BadDisk {
 impl MediaFile for BadFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let ill = *self.ill.lock().unwrap();
-        match ill {
-            Illness::None | Illness::SyncFails => self.file.write(bytes),
+        let written = match ill {
+            Illness::None | Illness::SyncFails | Illness::SyncForgets | Illness::Hangs => self.file.write(bytes),
             Illness::ShortWrites => self.file.write(&bytes[..1]),
             Illness::Full => {
-                self.file.write(&bytes[..bytes.len() / 2])?;
+                self.length += self.file.write(&bytes[..bytes.len() / 2])? as u64;
                 Err(io::ErrorKind::StorageFull.into())
+            }
+        }?;
+        self.length += written as u64;
+        Ok(written)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        while *self.ill.lock().unwrap() == Illness::Hangs {
+            std::thread::yield_now();
+        }
+        let mut ill = self.ill.lock().unwrap();
+        match *ill {
+            Illness::SyncFails => Err(io::Error::other("sync failed")),
+            Illness::SyncForgets if self.length > self.synced => {
+                *ill = Illness::None;
+                self.length = self.synced;
+                self.file.truncate(self.synced)?;
+                Err(io::Error::other("sync failed"))
+            }
+            Illness::None | Illness::ShortWrites | Illness::Full | Illness::SyncForgets | Illness::Hangs => {
+                self.synced = self.length;
+                self.file.sync()
             }
         }
     }
-    fn sync(&mut self) -> io::Result<()> {
-        if *self.ill.lock().unwrap() == Illness::SyncFails { fail(&self.ill) } else { self.file.sync() }
-    }
     fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.length = length;
         self.file.truncate(length)
+    }
+    fn allocate(&mut self, start: u64, end: u64) -> io::Result<()> {
+        self.file.allocate(start, end)
     }
     fn read_prefix(&self, length: u64) -> io::Result<Vec<u8>> {
         self.file.read_prefix(length)

@@ -1,20 +1,24 @@
 //! The log on disk: appends batches, syncs, signs, rotates, and mends itself after a fault of the disk.
 //!
-//! Invariants: `tree` and `length` count whole batches that were acknowledged, nothing else; a checkpoint is signed only over
-//! records that were fdatasync'ed; a line that was written but not acknowledged is cut off before anything else is written,
-//! so that no sequence is ever given twice. Used by the writer thread alone.
+//! Invariants: `tree` counts whole batches that were acknowledged, nothing else; a checkpoint is signed only over records
+//! that were fdatasync'ed, by the one process that holds the [`Fence`](super::fence::Fence); a line that was written but not
+//! acknowledged is cut off before anything else is written, so that no sequence is ever given twice; no file is written to
+//! again after a sync of it failed. Used by the writer thread alone.
 
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use kernel::time::Timestamp;
 use thiserror::Error;
 
-use super::layout::{self, SegmentPaths};
-use super::media::{Media, MediaFile};
+use super::fence::Fence;
+use super::layout;
+use super::media::{Media, is_full};
 use super::note::{NoteFault, Signer};
-use super::tree::{Frontier, Hash, leaf_hash};
+use super::reserve::Reserve;
+use super::segment::Segment;
+use super::tree::Frontier;
 
 /// An open log.
 pub struct Log {
@@ -26,26 +30,10 @@ pub struct Log {
     pub(super) segment: Segment,
     /// The latest checkpoint, as this process wrote it.
     pub(super) latest: String,
-    /// Held for as long as the log is open: two processes with one log would sign two histories.
-    pub(super) _lock: File,
-}
-
-/// The segment that is being written.
-pub(super) struct Segment {
-    /// The tree at its start.
-    pub start: Frontier,
-    pub records: Tail,
-    pub checkpoints: Tail,
-    pub leaves: Tail,
-    /// Leaf hashes that are not in the file yet.
-    pub leaves_pending: Vec<Hash>,
-}
-
-/// A file that only grows, and how much of it counts.
-pub(super) struct Tail {
-    path: PathBuf,
-    file: Box<dyn MediaFile>,
-    length: u64,
+    pub(super) reserve: Reserve,
+    pub(super) fence: Fence,
+    /// How many segments there are.
+    pub(super) segments: u64,
 }
 
 /// What a batch needs before it is acknowledged.
@@ -58,6 +46,14 @@ pub enum Need {
 /// A line without its sequence, which is known only when it is written.
 #[derive(Clone, Debug)]
 pub struct Line(pub Vec<u8>);
+
+/// What an append did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    pub bytes: u64,
+    /// How long the sync took, where there was one.
+    pub sync: Option<Duration>,
+}
 
 #[derive(Debug, Error)]
 pub enum LogFault {
@@ -73,36 +69,81 @@ pub enum LogFault {
     Altered(PathBuf),
     #[error("{0} was signed by somebody else since: another process writes this log")]
     Forked(PathBuf),
+    #[error("{0} is no longer this process's: another process took the log over")]
+    Superseded(PathBuf),
     #[error(transparent)]
     Note(#[from] NoteFault),
 }
 
+/// What a fault asks for before anything is written again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remedy {
+    /// The files are good; what does not count is cut off.
+    Cut,
+    /// No file of the segment is trusted any more: all are written anew, and the log goes on in another segment.
+    Rescue,
+    /// Somebody else may write this log: this process never does again.
+    Stop,
+}
+
+impl LogFault {
+    #[must_use]
+    pub const fn remedy(&self) -> Remedy {
+        match self {
+            Self::Write { .. } => Remedy::Cut,
+            Self::Sync { .. } | Self::Gone(_) | Self::Read { .. } | Self::Altered(_) => Remedy::Rescue,
+            Self::Forked(_) | Self::Superseded(_) | Self::Note(_) => Remedy::Stop,
+        }
+    }
+
+    /// Whether there was no more room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if is_full(source))
+    }
+}
+
 impl Log {
     /// Appends lines as one batch: one write, and one sync where the batch needs it. On a fault nothing of the batch counts.
-    /// Returns how many bytes were written.
-    pub fn append(&mut self, lines: &[Line], need: Need) -> Result<u64, LogFault> {
+    pub fn append(&mut self, lines: &[Line], need: Need) -> Result<Appended, LogFault> {
         let mut tree = self.tree.clone();
-        let mut leaves = Vec::with_capacity(lines.len());
-        let mut batch = Vec::with_capacity(lines.iter().map(|line| line.0.len() + 24).sum());
+        let segment = &mut self.segment;
+        let known_leaves = segment.leaves_pending.len();
         for line in lines {
-            let start = batch.len();
-            batch.extend_from_slice(&line.0);
-            batch.extend_from_slice(tree.size().to_string().as_bytes());
-            batch.extend_from_slice(b"}}");
-            let leaf = leaf_hash(batch.get(start..).unwrap_or_default());
-            batch.push(b'\n');
+            let leaf = segment.records.stage(line, tree.size());
             tree.push(leaf);
-            leaves.push(leaf);
+            segment.leaves_pending.push(leaf);
         }
+        let appended = self.commit(need);
+        match &appended {
+            Ok(_) => self.tree = tree,
+            Err(_) => self.segment.leaves_pending.truncate(known_leaves),
+        }
+        appended
+    }
+
+    fn commit(&mut self, need: Need) -> Result<Appended, LogFault> {
         let records = &mut self.segment.records;
-        records.write(&batch)?;
-        if need == Need::Synced {
-            records.sync()?;
+        let need = if records.owes_sync() { Need::Synced } else { need };
+        let allowed = match need {
+            Need::Written => self.fence.look(),
+            Need::Synced => self.fence.hold(&*self.media),
+        };
+        if let Err(fault) = allowed {
+            records.unstage();
+            return Err(fault);
         }
-        let bytes = records.count(&batch);
-        self.segment.leaves_pending.extend(leaves);
-        self.tree = tree;
-        Ok(bytes)
+        let bytes = records.write_staged()?;
+        if need == Need::Written {
+            return Ok(Appended { bytes, sync: None });
+        }
+        match records.sync() {
+            Ok(sync) => Ok(Appended { bytes, sync }),
+            Err(fault) => {
+                records.take_back(bytes);
+                Err(fault)
+            }
+        }
     }
 
     /// Whether there are records that no checkpoint covers.
@@ -116,29 +157,39 @@ impl Log {
         self.tree.size()
     }
 
-    /// Syncs the records, signs the head and writes it down: to the segment's checkpoints, then as the latest.
-    pub fn checkpoint(&mut self) -> Result<(), LogFault> {
-        self.segment.records.sync()?;
-        self.refuse_fork()?;
-        let leaves: Vec<u8> = self.segment.leaves_pending.concat();
-        self.segment.leaves.write(&leaves)?;
-        self.segment.leaves.count(&leaves);
-        self.segment.leaves_pending.clear();
-        let note = self.signer.sign(&self.tree)?;
-        let entry = format!("{note}\n");
-        self.segment.checkpoints.write(entry.as_bytes())?;
-        self.segment.checkpoints.count(entry.as_bytes());
-        self.publish(note)
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.fence.epoch()
     }
 
-    /// Begins another segment when this one is full.
-    pub fn rotate_if_full(&mut self, now: Timestamp) -> Result<(), LogFault> {
-        if self.segment.records.length < self.segment_bytes {
-            return Ok(());
-        }
+    /// Syncs the records, signs the head and writes it down: outside of the folder, to the segment's checkpoints, then as the
+    /// latest. Says how long the sync of the records took.
+    pub fn checkpoint(&mut self) -> Result<Option<Duration>, LogFault> {
+        let sync = self.segment.records.sync()?;
+        self.fence.hold(&*self.media)?;
+        self.refuse_fork()?;
+        let leaves: Vec<u8> = self.segment.leaves_pending.concat();
+        self.segment.leaves.append(&leaves)?;
+        self.segment.leaves_pending.clear();
+        let note = self.signer.sign(&self.tree)?;
+        self.fence.remember(&*self.media, &note)?;
+        self.segment.checkpoints.append(format!("{note}\n").as_bytes())?;
+        self.publish(note)?;
+        Ok(sync)
+    }
+
+    /// Whether the segment has reached its size.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.segment.records.is_full()
+    }
+
+    /// Signs, closes the segment and begins another.
+    pub fn rotate(&mut self, now: Timestamp) -> Result<(), LogFault> {
         self.checkpoint()?;
-        self.segment.checkpoints.sync()?;
-        self.segment = Segment::create(&*self.media, &self.folder, &self.tree, &self.latest, now)?;
+        self.segment.close()?;
+        self.segment = Segment::create(&*self.media, &self.folder, &self.tree, &self.latest, self.segment_bytes, now)?;
+        self.segments = self.segments.saturating_add(1);
         self.sync_names()
     }
 
@@ -146,36 +197,42 @@ impl Log {
         self.media.sync_folder(&self.folder).map_err(|source| LogFault::Sync { path: self.folder.clone(), source })
     }
 
-    /// After a fault: puts the files back to what was acknowledged, proves it by the tree, and gets it to the disk. A file
-    /// whose sync failed, or that is gone, is written anew from what is still open: what a failed sync left behind cannot be
-    /// known, so it is never tried again on the same file.
-    pub fn mend(&mut self, fault: &LogFault) -> Result<(), LogFault> {
-        let segment = &mut self.segment;
-        let content = segment.records.read_back()?;
-        let mut tree = segment.start.clone();
-        content.split_inclusive(|byte| *byte == b'\n').for_each(|line| tree.push(leaf_hash(line.strip_suffix(b"\n").unwrap_or(line))));
-        if tree != self.tree {
-            return Err(LogFault::Altered(segment.records.path.clone()));
+    /// After a fault: puts the files back to what was acknowledged, proves it by the tree, and gets it to the disk. Room that
+    /// was given back is taken again first, so that a disk that is nearly full is not taken for one that has room.
+    pub fn mend(&mut self, remedy: Remedy, now: Timestamp) -> Result<(), LogFault> {
+        match remedy {
+            Remedy::Cut => {
+                self.reserve.take()?;
+                self.restore_tails()?;
+                self.segment.prove(&self.tree)?;
+            }
+            Remedy::Rescue => {
+                self.fence.restore(&*self.media)?;
+                self.reserve.take()?;
+                self.segment.rescue(&*self.media, &self.tree, &self.latest)?;
+                self.sync_names()?;
+            }
+            Remedy::Stop => return Err(LogFault::Superseded(self.folder.clone())),
         }
-        let trust = match fault {
-            LogFault::Write { .. } => Trust::Kept,
-            LogFault::Sync { .. }
-            | LogFault::Gone(_)
-            | LogFault::Read { .. }
-            | LogFault::Altered(_)
-            | LogFault::Forked(_)
-            | LogFault::Note(_) => Trust::Lost,
-        };
-        segment.records.restore(&*self.media, &content, trust)?;
-        let notes = segment.checkpoints.read_back()?;
-        segment.checkpoints.restore(&*self.media, &notes, trust)?;
-        let leaves = segment.leaves.read_back()?;
-        segment.leaves.restore(&*self.media, &leaves, trust)?;
         let latest = layout::checkpoint(&self.folder);
         if self.media.read(&latest).is_err_and(|fault| fault.kind() == io::ErrorKind::NotFound) {
             self.publish(self.latest.clone())?;
         }
-        self.sync_names()
+        self.sync_names()?;
+        // The files were written anew and are good now, but a disk that failed once is not asked twice about the same file.
+        if remedy == Remedy::Rescue && !self.segment.is_empty() { self.rotate(now) } else { Ok(()) }
+    }
+
+    /// Cuts off the batch that failed, so that something small can be written at once: the last record of a full disk.
+    pub fn make_room_for_a_last_record(&mut self) -> Result<(), LogFault> {
+        self.reserve.release()?;
+        self.restore_tails()
+    }
+
+    fn restore_tails(&mut self) -> Result<(), LogFault> {
+        self.segment.records.cut()?;
+        self.segment.checkpoints.cut()?;
+        self.segment.leaves.cut()
     }
 
     /// C2SP: a log must not sign two histories. What is written as the latest must be what this process wrote.
@@ -190,83 +247,6 @@ impl Log {
         self.media.replace(&path, note.as_bytes()).map_err(|source| LogFault::Write { path, source })?;
         self.latest = note;
         Ok(())
-    }
-}
-
-/// Whether what stands in a file is still known to be what was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trust {
-    Kept,
-    Lost,
-}
-
-impl Segment {
-    /// Makes the files of a segment that starts at `tree`, the records last: a crash or fault before that leaves no segment.
-    /// The caller makes the names last.
-    pub fn create(media: &dyn Media, folder: &Path, tree: &Frontier, note: &str, now: Timestamp) -> Result<Self, LogFault> {
-        let paths = SegmentPaths::new(folder, tree.size(), now);
-        let put = |path: &PathBuf, content: &str| {
-            media.replace(path, content.as_bytes()).map_err(|source| LogFault::Write { path: path.clone(), source })
-        };
-        put(&paths.frontier, &layout::frontier_text(tree))?;
-        let entry = format!("{note}\n");
-        put(&paths.checkpoints, &entry)?;
-        put(&paths.leaves, "")?;
-        let checkpoints = Tail::open(media, &paths.checkpoints, entry.len() as u64)?;
-        let leaves = Tail::open(media, &paths.leaves, 0)?;
-        Ok(Self { start: tree.clone(), records: Tail::open(media, &paths.records, 0)?, checkpoints, leaves, leaves_pending: Vec::new() })
-    }
-}
-
-impl Tail {
-    /// Opens a file of which the first `length` bytes count.
-    pub fn open(media: &dyn Media, path: &Path, length: u64) -> Result<Self, LogFault> {
-        let file = media.open(path).map_err(|source| LogFault::Write { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), file, length })
-    }
-
-    /// Cuts off what does not count, on disk when this returns.
-    pub fn cut(&mut self) -> Result<(), LogFault> {
-        self.file.truncate(self.length).map_err(|source| LogFault::Write { path: self.path.clone(), source })?;
-        self.sync()
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), LogFault> {
-        if !self.file.is_at(&self.path) {
-            return Err(LogFault::Gone(self.path.clone()));
-        }
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match self.file.write(rest) {
-                Ok(0) => return Err(LogFault::Write { path: self.path.clone(), source: io::ErrorKind::WriteZero.into() }),
-                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(LogFault::Write { path: self.path.clone(), source }),
-            }
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, bytes: &[u8]) -> u64 {
-        let added = bytes.len() as u64;
-        self.length = self.length.saturating_add(added);
-        added
-    }
-
-    fn sync(&mut self) -> Result<(), LogFault> {
-        self.file.sync().map_err(|source| LogFault::Sync { path: self.path.clone(), source })
-    }
-
-    fn read_back(&self) -> Result<Vec<u8>, LogFault> {
-        self.file.read_prefix(self.length).map_err(|source| LogFault::Read { path: self.path.clone(), source })
-    }
-
-    fn restore(&mut self, media: &dyn Media, content: &[u8], trust: Trust) -> Result<(), LogFault> {
-        if trust == Trust::Lost || !self.file.is_at(&self.path) {
-            media.replace(&self.path, content).map_err(|source| LogFault::Write { path: self.path.clone(), source })?;
-            self.file = media.open(&self.path).map_err(|source| LogFault::Write { path: self.path.clone(), source })?;
-        }
-        self.cut()
     }
 }
 

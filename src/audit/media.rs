@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
+
 /// What the log needs of a file system.
 pub trait Media: Send + 'static {
     /// Opens a file to append to, made if need be, readable by its owner alone.
@@ -21,8 +23,12 @@ pub trait MediaFile: Send {
     /// Appends; may write less than it was given.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
     fn sync(&mut self) -> io::Result<()>;
+    /// Cuts the file to a length, and gives back what was allocated beyond it.
     fn truncate(&mut self, length: u64) -> io::Result<()>;
-    /// The first `length` bytes.
+    /// Takes room on the disk up to `end`, without changing the length that readers see. `Unsupported` where the file system
+    /// has no such thing.
+    fn allocate(&mut self, start: u64, end: u64) -> io::Result<()>;
+    /// The first `length` bytes, from the disk as far as the system lets us ask it.
     fn read_prefix(&self, length: u64) -> io::Result<Vec<u8>>;
     /// Whether the file is still the one that stands at `path`.
     fn is_at(&self, path: &Path) -> bool;
@@ -32,13 +38,15 @@ pub trait MediaFile: Send {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disk;
 
+/// A file, and which one it is: device and inode.
 #[derive(Debug)]
-struct DiskFile(File);
+struct DiskFile(File, (u64, u64));
 
 impl Media for Disk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn MediaFile>> {
         let file = OpenOptions::new().append(true).read(true).create(true).mode(FILE_MODE).open(path)?;
-        Ok(Box::new(DiskFile(file)))
+        let identity = identity(&file.metadata()?);
+        Ok(Box::new(DiskFile(file, identity)))
     }
 
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
@@ -71,16 +79,27 @@ impl MediaFile for DiskFile {
         self.0.set_len(length)
     }
 
+    fn allocate(&mut self, start: u64, end: u64) -> io::Result<()> {
+        if end > start { Ok(fallocate(&self.0, FallocateFlags::KEEP_SIZE, start, end - start)?) } else { Ok(()) }
+    }
+
     fn read_prefix(&self, length: u64) -> io::Result<Vec<u8>> {
+        // What the system remembers of a file whose sync failed need not be what the disk holds. Advice may be passed over.
+        let _advice_only = fadvise(&self.0, 0, None, Advice::DontNeed);
         let mut content = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         self.0.read_exact_at(&mut content, 0)?;
         Ok(content)
     }
 
     fn is_at(&self, path: &Path) -> bool {
-        let same = |here: fs::Metadata| self.0.metadata().is_ok_and(|ours| ours.ino() == here.ino() && ours.dev() == here.dev());
-        fs::symlink_metadata(path).is_ok_and(same)
+        fs::symlink_metadata(path).is_ok_and(|here| identity(&here) == self.1)
     }
+}
+
+/// Device and inode: what makes a file the same one.
+#[must_use]
+pub fn identity(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 /// The folder of the log, made for its owner alone.
@@ -94,6 +113,12 @@ pub fn draft(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".draft");
     name.into()
+}
+
+/// Whether a write failed because there is no more room.
+#[must_use]
+pub fn is_full(fault: &io::Error) -> bool {
+    matches!(fault.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
 /// Records name people and what they opened: for the owner alone.

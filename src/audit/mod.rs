@@ -6,25 +6,32 @@
 //! checkpoints ([`note`]). Shipping to a SIEM reads the segments from the disk and will stand beside, as `sinks`.
 
 pub mod export;
+mod fence;
 pub mod index;
 mod log;
 pub mod media;
+mod meters;
 pub mod note;
+mod pace;
 pub mod pseudonym;
 mod queue;
 pub mod record;
 mod recorder;
 mod recover;
+mod reserve;
 pub mod retention;
+mod scan;
 pub mod search;
+mod segment;
 pub mod stats;
 pub mod tail;
 pub mod text;
 mod writer;
 
+pub use meters::StatsSnapshot;
 /// What an auditor has too: tree, files, verification.
 pub use portcullis_verify::{layout, tree, verify};
-pub use recorder::{Durability, QUEUE, Recorder, SEGMENT_BYTES, Settings, StatsSnapshot};
+pub use recorder::{Durability, QUEUE, Recorder, SEGMENT_BYTES, Settings};
 pub use recover::StartFault;
 
 #[cfg(test)]

@@ -3,6 +3,9 @@
 //! A full queue means that the disk is slower than the traffic: the record is refused, and with it the request. The end of an
 //! exchange cannot be refused, because its request has passed already; it has its own place, which cannot run full: each
 //! recorded exchange puts one thing there, and no exchange begins while the writer stands still.
+//!
+//! Waking the writer costs more than writing a record. So it is woken by the first record alone, lets others gather for a
+//! moment that depends on how fast they come, and is not woken at all by what nobody waits for while it gathers.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -46,13 +49,33 @@ pub enum Phase {
     Closed,
 }
 
+/// How long the writer lets records gather before it takes them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gather {
+    /// After the first record that somebody waits for.
+    pub waited_for: Duration,
+    /// So many of those end the gathering.
+    pub enough: usize,
+    /// After the first one that nobody waits for.
+    pub alone: Duration,
+}
+
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Item>,
     ends: Vec<Line>,
     phase: Phase,
-    /// Whether the writer sleeps: it is woken only then.
-    asleep: bool,
+    writer: Sleep,
+}
+
+/// What the writer is to be woken for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sleep {
+    #[default]
+    Awake,
+    ForAnything,
+    /// For so many records that somebody waits for.
+    ForItems(usize),
 }
 
 impl Queue {
@@ -83,20 +106,33 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for work for at most `patience` (for ever when none is given), and takes at most `limit` records of it.
-    pub fn take(&self, patience: Option<Duration>, limit: usize) -> Work {
+    /// Waits for work for at most `patience` (for ever when none is given), lets more gather, and takes at most `limit`
+    /// records of it.
+    pub fn take(&self, patience: Option<Duration>, gather: Gather, limit: usize) -> Work {
         let mut state = self.lock();
-        let idle = |state: &mut State| state.items.is_empty() && state.ends.is_empty() && state.phase == Phase::Open;
-        if idle(&mut state) {
-            state.asleep = true;
-            state = match patience {
-                Some(span) => self.wake.wait_timeout_while(state, span, idle).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.wake.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
-            };
-            state.asleep = false;
+        if state.is_idle() {
+            state = self.sleep(state, Sleep::ForAnything, patience);
+        }
+        if state.items.is_empty() && !state.ends.is_empty() {
+            state = self.sleep(state, Sleep::ForItems(1), Some(gather.alone));
+        }
+        let enough = gather.enough.min(limit);
+        if !state.items.is_empty() && state.items.len() < enough && !gather.waited_for.is_zero() {
+            state = self.sleep(state, Sleep::ForItems(enough), Some(gather.waited_for));
         }
         let count = state.items.len().min(limit);
         Work { items: state.items.drain(..count).collect(), ends: std::mem::take(&mut state.ends), phase: state.phase }
+    }
+
+    fn sleep<'a>(&self, mut state: MutexGuard<'a, State>, sleep: Sleep, patience: Option<Duration>) -> MutexGuard<'a, State> {
+        state.writer = sleep;
+        let asleep = |state: &mut State| !state.is_awaited();
+        let mut state = match patience {
+            Some(span) => self.wake.wait_timeout_while(state, span, asleep).unwrap_or_else(PoisonError::into_inner).0,
+            None => self.wake.wait_while(state, asleep).unwrap_or_else(PoisonError::into_inner),
+        };
+        state.writer = Sleep::Awake;
+        state
     }
 
     /// Ends intake. The writer finishes what is there and stops.
@@ -112,10 +148,14 @@ impl Queue {
         state.items.len() + state.ends.len()
     }
 
-    fn wake(&self, state: MutexGuard<'_, State>) {
-        let asleep = state.asleep;
+    /// Wakes the writer, where it sleeps and what it sleeps for is there. It is told once.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let awaited = state.writer != Sleep::Awake && state.is_awaited();
+        if awaited {
+            state.writer = Sleep::Awake;
+        }
         drop(state);
-        if asleep {
+        if awaited {
             self.wake.notify_one();
         }
     }
@@ -123,5 +163,20 @@ impl Queue {
     /// Nothing under the lock panics, so a poisoned lock holds a whole state.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.items.is_empty() && self.ends.is_empty() && matches!(self.phase, Phase::Open)
+    }
+
+    /// Whether what the writer sleeps for is there.
+    fn is_awaited(&self) -> bool {
+        match self.writer {
+            Sleep::Awake => true,
+            Sleep::ForAnything => !self.is_idle(),
+            Sleep::ForItems(count) => self.items.len() >= count || self.phase == Phase::Closed,
+        }
     }
 }

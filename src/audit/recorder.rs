@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use kernel::Failure;
 use kernel::event::{Event, Weight};
 use kernel::policy::permit::{Admitted, Recorded};
+use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
@@ -20,17 +21,21 @@ use crate::clock::Clock;
 
 use super::log::Need;
 use super::media::{Disk, Media};
+use super::meters::{Meters, StatsSnapshot};
 use super::note::Signer;
 use super::pseudonym::{self, Privacy};
 use super::queue::{Item, Queue};
 use super::record;
-use super::recover::{self, StartFault};
+use super::recover::{self, Place, StartFault};
 use super::writer::Writer;
 
 /// What the log needs to know.
 pub struct Settings {
     /// Folder of the log, made if need be, for the owner alone.
     pub dir: PathBuf,
+    /// File outside of that folder that remembers the latest signed head, so that a folder that was put back to an earlier
+    /// state is known for it.
+    pub head: PathBuf,
     /// What requests wait for. Everything but requests is always `Synced`.
     pub durability: Durability,
     /// Ed25519 seed.
@@ -79,40 +84,14 @@ impl Drop for WriterThread {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub queue: Queue,
+    /// Whether the log is in order. The writer says so.
     pub available: AtomicBool,
-    pub stats: Stats,
+    /// Whether somebody waited in vain: the disk hangs. The next batch that is done says that it does not any more.
+    pub stalled: AtomicBool,
+    pub meters: Meters,
     pub origin: String,
+    pub epoch: u64,
     durability: Durability,
-}
-
-/// Counters since the start.
-#[derive(Debug, Default)]
-pub struct Stats {
-    pub records: AtomicU64,
-    pub bytes: AtomicU64,
-    pub batches: AtomicU64,
-    pub syncs: AtomicU64,
-    pub checkpoints: AtomicU64,
-    /// Faults of the disk.
-    pub faults: AtomicU64,
-    /// Records that were refused.
-    pub refused: AtomicU64,
-    /// Records that are in the log, from its beginning.
-    pub size: AtomicU64,
-}
-
-/// The counters at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StatsSnapshot {
-    pub records: u64,
-    pub bytes: u64,
-    pub batches: u64,
-    pub syncs: u64,
-    pub checkpoints: u64,
-    pub faults: u64,
-    pub refused: u64,
-    pub size: u64,
-    pub queue_depth: u64,
 }
 
 impl Recorder {
@@ -124,12 +103,15 @@ impl Recorder {
     /// As [`start`](Self::start), on another file system.
     pub fn start_on(media: Box<dyn Media>, settings: Settings, clock: Clock) -> Result<Self, StartFault> {
         let signer = Signer::new(&settings.signing_key, &settings.origin).map_err(StartFault::Key)?;
-        let (log, repair) = recover::open(media, &settings.dir, settings.segment_bytes, signer, clock.now())?;
+        let place = Place { folder: &settings.dir, head: &settings.head, segment_bytes: settings.segment_bytes };
+        let (log, repair) = recover::open(media, place, signer, clock.now())?;
         let shared = Arc::new(Shared {
             queue: Queue::new(settings.queue),
             available: AtomicBool::new(true),
-            stats: Stats::default(),
+            stalled: AtomicBool::new(false),
+            meters: Meters::default(),
             origin: settings.origin,
+            epoch: log.epoch(),
             durability: settings.durability,
         });
         let mut writer = Writer::new(log, Arc::clone(&shared), clock);
@@ -155,7 +137,7 @@ impl Recorder {
     pub async fn keep(&self, event: Event) -> Result<(), Failure> {
         let kept = self.hand_over(&event).await;
         if kept.is_err() {
-            self.shared.stats.refused.fetch_add(1, Ordering::Relaxed);
+            self.shared.meters.refused.inc();
         }
         kept
     }
@@ -167,7 +149,7 @@ impl Recorder {
             .and_then(|(event, sealed)| record::encode_with(&event, &self.shared.origin, sealed))
             .and_then(|line| self.shared.queue.push_end(line));
         if let Err(failure) = kept {
-            self.shared.stats.refused.fetch_add(1, Ordering::Relaxed);
+            self.shared.meters.refused.inc();
             tracing::error!(error = %failure, "the end of an exchange was not recorded");
         }
     }
@@ -175,24 +157,23 @@ impl Recorder {
     /// Whether records can be kept now.
     #[must_use]
     pub fn is_available(&self) -> bool {
-        self.shared.available.load(Ordering::Acquire)
+        self.shared.available.load(Ordering::Acquire) && !self.shared.stalled.load(Ordering::Acquire)
     }
 
     #[must_use]
     pub fn stats(&self) -> StatsSnapshot {
-        let stats = &self.shared.stats;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        StatsSnapshot {
-            records: read(&stats.records),
-            bytes: read(&stats.bytes),
-            batches: read(&stats.batches),
-            syncs: read(&stats.syncs),
-            checkpoints: read(&stats.checkpoints),
-            faults: read(&stats.faults),
-            refused: read(&stats.refused),
-            size: read(&stats.size),
-            queue_depth: self.shared.queue.depth() as u64,
-        }
+        self.shared.meters.snapshot(self.shared.queue.depth())
+    }
+
+    /// How often the log was opened, this time included.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.shared.epoch
+    }
+
+    /// Puts the log's metrics in a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        self.shared.meters.register(registry);
     }
 
     /// Takes no more, writes what is there, signs the last checkpoint and ends the writer. Blocks on the disk; call it last,
@@ -223,8 +204,14 @@ impl Recorder {
         self.shared.queue.push(Item { line, need, reply: Some(reply) })?;
         match tokio::time::timeout(ANSWER_WITHIN, answer).await {
             Ok(Ok(kept)) => kept,
-            // The writer is gone, or the disk hangs.
-            Ok(Err(_)) | Err(_) => Err(Failure::Audit),
+            // The writer is gone.
+            Ok(Err(_)) => Err(Failure::Audit),
+            Err(_) => {
+                // Whoever comes next does not wait as long to hear the same.
+                self.shared.stalled.store(true, Ordering::Release);
+                tracing::error!(audit.waited = ?ANSWER_WITHIN, "the audit log's disk does not answer: requests are refused until it does");
+                Err(Failure::Audit)
+            }
         }
     }
 }
@@ -233,6 +220,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("dir", &self.dir)
+            .field("head", &self.head)
             .field("durability", &self.durability)
             .field("signing_key", &"***")
             .field("origin", &self.origin)

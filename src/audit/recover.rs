@@ -1,23 +1,25 @@
 //! Opens a log: begins a new one, or picks up where the last run stopped, killed or not.
 //!
-//! An unterminated last line was never acknowledged and is cut off. Anything else that contradicts what was signed means that
-//! somebody changed the log, and it is not written to any further: the start is refused, with the place and the mend.
+//! What was written and not signed may be torn, and the part of it that is not whole is cut off. Anything that contradicts what
+//! was signed, in the folder or in the head that is remembered outside of it, means that somebody changed the log or put it
+//! back to an earlier state: it is not written to any further, and the start is refused with the place and the mend.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use kernel::time::Timestamp;
 use thiserror::Error;
 
+use super::fence::{Fence, Remembered};
 use super::layout::{self, SegmentPaths};
-use super::log::{Log, LogFault, Segment, Tail};
-use super::media::{FILE_MODE, Media, make_folder};
-use super::note::{Checkpoint, NoteFault, PublicKey, Signer, split_notes};
-use super::tree::{Frontier, Hash, leaf_hash};
+use super::log::{Log, LogFault};
+use super::media::{Media, make_folder};
+use super::note::{Checkpoint, NoteFault, PublicKey, Signer};
+use super::reserve::Reserve;
+use super::scan::{Notes, Scan};
+use super::segment::{Records, Segment, Tail};
+use super::tree::Frontier;
 
 /// Why the log cannot be opened.
 #[derive(Debug, Error)]
@@ -35,13 +37,27 @@ pub enum StartFault {
          and move it away to begin a new log"
     )]
     Contradiction { folder: String, place: String, what: String },
+    #[error(
+        "the audit log was put back to an earlier state, or forked: {what}. Signing would make two histories. Put the newer log back; to go on \
+         without it, keep both as evidence, and move the folder and {head} away to begin a new log"
+    )]
+    RolledBack { head: String, what: String },
     #[error("cannot prepare the audit log: {0}")]
     Log(String),
     #[error("cannot start the audit log's writer: {0}")]
     Thread(io::Error),
 }
 
-/// What was cut off at the end of the last segment.
+/// Where a log lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    pub folder: &'a Path,
+    /// The file, outside of the folder, that remembers the latest signed head.
+    pub head: &'a Path,
+    pub segment_bytes: u64,
+}
+
+/// What a run that did not end well left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repair {
     pub bytes_cut: u64,
@@ -50,44 +66,20 @@ pub struct Repair {
     pub records: u64,
 }
 
-/// Opens the log in `folder`. The second value tells of a run that did not end well.
-pub fn open(
-    media: Box<dyn Media>,
-    folder: &Path,
-    segment_bytes: u64,
-    signer: Signer,
-    now: Timestamp,
-) -> Result<(Log, Option<Repair>), StartFault> {
+/// Opens the log. The second value tells of a run that did not end well.
+pub fn open(media: Box<dyn Media>, place: Place<'_>, signer: Signer, now: Timestamp) -> Result<(Log, Option<Repair>), StartFault> {
+    let folder = place.folder;
     make_folder(folder).map_err(|source| StartFault::Io { path: folder.to_owned(), source })?;
-    let lock = take_lock(folder)?;
+    let fence = Fence::take(folder, place.head)?;
     check_public_key(&*media, folder, signer.public())?;
-    let segments = layout::segments(folder).map_err(|source| StartFault::Io { path: folder.to_owned(), source })?;
+    let remembered = fence.remembered(&*media, signer.public())?;
+    let segments = born(folder, signer.public())?;
+    let opener = Opener { media, place, signer, fence, remembered, now };
     match segments.split_last() {
-        None => begin(media, folder, segment_bytes, signer, lock, now).map(|log| (log, None)),
-        Some((last, earlier)) => resume(media, folder, segment_bytes, signer, lock, (last, earlier)),
+        None => opener.begin().map(|log| (log, None)),
+        Some((last, earlier)) => opener.resume(last, earlier),
     }
 }
-
-fn take_lock(folder: &Path) -> Result<File, StartFault> {
-    let path = layout::lock(folder);
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
-    let lock = lock.map_err(|source| StartFault::Io { path: path.clone(), source })?;
-    let mut tries = LOCK_TRIES;
-    loop {
-        tries -= 1;
-        match lock.try_lock() {
-            Ok(()) => return Ok(lock),
-            // A process that was just ended, or a child of one between fork and exec, holds the lock a moment longer.
-            Err(TryLockError::WouldBlock) if tries > 0 => thread::sleep(LOCK_PAUSE),
-            Err(TryLockError::WouldBlock) => return Err(StartFault::Locked(folder.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(StartFault::Io { path, source }),
-        }
-    }
-}
-
-/// How often a start tries to take the log over from the process before it: for a second, all in all.
-const LOCK_TRIES: u32 = 50;
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The public key is written once. Another one means another signing key, whose checkpoints nobody could verify.
 fn check_public_key(media: &dyn Media, folder: &Path, public: &PublicKey) -> Result<(), StartFault> {
@@ -102,77 +94,177 @@ fn check_public_key(media: &dyn Media, folder: &Path, public: &PublicKey) -> Res
     }
 }
 
-fn begin(
-    media: Box<dyn Media>,
-    folder: &Path,
-    segment_bytes: u64,
-    mut signer: Signer,
-    lock: File,
-    now: Timestamp,
-) -> Result<Log, StartFault> {
-    let path = layout::checkpoint(folder);
-    let tree = Frontier::default();
-    // A crash before the first segment stood leaves a head of no records. A head of more says that segments are gone.
-    if let Ok(note) = fs::read_to_string(&path) {
-        let left = open_note(folder, signer.public(), &path, &note)?;
-        if left.size > 0 {
-            return Err(contradiction(folder, &path, format!("{} records were signed, and there are no segments", left.size)));
+/// The segments, without one at the end that was in the making when the power went: it has no record, and not all of what
+/// stands beside one.
+fn born(folder: &Path, key: &PublicKey) -> Result<Vec<SegmentPaths>, StartFault> {
+    let fault = |path: &Path, source| StartFault::Io { path: path.to_owned(), source };
+    let mut segments = layout::segments(folder).map_err(|source| fault(folder, source))?;
+    while let Some(last) = segments.last() {
+        let empty = fs::metadata(&last.records).map_err(|source| fault(&last.records, source))?.len() == 0;
+        let has_head = Notes::read(folder, key, &last.checkpoints).is_ok_and(|notes| notes.first.size == last.first);
+        let signed = last.first > 0 || layout::checkpoint(folder).exists();
+        if !empty || (has_head && signed) {
+            break;
         }
+        for path in [&last.checkpoints, &last.frontier, &last.leaves, &last.records] {
+            match fs::remove_file(path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(fault(path, source)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        segments.pop();
     }
-    let latest = signer.sign(&tree).map_err(StartFault::Key)?;
-    media.replace(&path, latest.as_bytes()).map_err(|source| StartFault::Io { path, source })?;
-    let segment = Segment::create(&*media, folder, &tree, &latest, now)?;
-    let log = Log { media, folder: folder.to_owned(), segment_bytes, signer, tree, segment, latest, _lock: lock };
-    log.sync_names()?;
-    Ok(log)
+    Ok(segments)
 }
 
-fn resume(
+/// What an opening needs.
+struct Opener<'a> {
     media: Box<dyn Media>,
-    folder: &Path,
-    segment_bytes: u64,
-    mut signer: Signer,
-    lock: File,
-    (last, earlier): (&SegmentPaths, &[SegmentPaths]),
-) -> Result<(Log, Option<Repair>), StartFault> {
-    let path = layout::checkpoint(folder);
-    let latest = fs::read_to_string(&path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => contradiction(folder, &path, "it is missing, though there are records".to_owned()),
-        _ => StartFault::Io { path: path.clone(), source },
-    })?;
-    let signed = open_note(folder, signer.public(), &path, &latest)?;
-    let notes = Notes::read(folder, signer.public(), &last.checkpoints)?;
-    let start = start_of(folder, last, earlier, notes.heads.first())?;
-    let scan = Scan::read(folder, last, &start)?;
-    scan.compare(folder, last, &start, &notes.heads)?;
-    scan.compare(folder, last, &start, std::slice::from_ref(&signed))?;
+    place: Place<'a>,
+    signer: Signer,
+    fence: Fence,
+    remembered: Remembered,
+    now: Timestamp,
+}
 
-    let mut records = Tail::open(&*media, &last.records, scan.length)?;
-    if scan.torn > 0 {
-        records.cut()?;
+impl Opener<'_> {
+    fn begin(mut self) -> Result<Log, StartFault> {
+        let folder = self.place.folder;
+        let path = layout::checkpoint(folder);
+        let tree = Frontier::default();
+        // A crash before the first segment stood leaves a head of no records. A head of more says that segments are gone.
+        if let Ok(note) = fs::read_to_string(&path) {
+            let left = open_note(folder, self.signer.public(), &path, &note)?;
+            if left.size > 0 {
+                return Err(contradiction(folder, &path, format!("{} records were signed, and there are no segments", left.size)));
+            }
+        }
+        self.refuse_other_history(&tree, |size| Ok((size == 0).then(|| tree.root())))?;
+        self.fence.enter(&*self.media, &self.remembered)?;
+        let latest = self.signer.sign(&tree).map_err(StartFault::Key)?;
+        self.fence.remember(&*self.media, &latest)?;
+        self.media.replace(&path, latest.as_bytes()).map_err(|source| StartFault::Io { path, source })?;
+        let segment = Segment::create(&*self.media, folder, &tree, &latest, self.place.segment_bytes, self.now)?;
+        let log = self.log(segment, tree, latest, 1)?;
+        log.sync_names()?;
+        Ok(log)
     }
-    let mut checkpoints = Tail::open(&*media, &last.checkpoints, notes.length)?;
-    checkpoints.cut()?;
-    let leaves: Vec<u8> = scan.leaves.concat();
-    media.replace(&last.leaves, &leaves).map_err(|source| StartFault::Io { path: last.leaves.clone(), source })?;
-    let leaves_tail = Tail::open(&*media, &last.leaves, leaves.len() as u64)?;
 
-    let uncovered = scan.tree.size().saturating_sub(signed.size);
-    let repair = (scan.torn > 0 || uncovered > 0).then_some(Repair { bytes_cut: scan.torn, uncovered, records: scan.tree.size() });
-    signer.resume(signed);
-    let segment = Segment { start, records, checkpoints, leaves: leaves_tail, leaves_pending: Vec::new() };
-    let log = Log { media, folder: folder.to_owned(), segment_bytes, signer, tree: scan.tree, segment, latest, _lock: lock };
-    Ok((log, repair))
+    fn resume(mut self, last: &SegmentPaths, earlier: &[SegmentPaths]) -> Result<(Log, Option<Repair>), StartFault> {
+        let folder = self.place.folder;
+        let path = layout::checkpoint(folder);
+        let latest = fs::read_to_string(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => contradiction(folder, &path, "it is missing, though there are records".to_owned()),
+            _ => StartFault::Io { path: path.clone(), source },
+        })?;
+        let signed = open_note(folder, self.signer.public(), &path, &latest)?;
+        let notes = Notes::read(folder, self.signer.public(), &last.checkpoints)?;
+        let start = start_of(folder, last, earlier, &notes.first)?;
+        let covered = signed.size.max(notes.last.size).max(self.remembered_size());
+        let scan = Scan::read(folder, last, &start, covered)?;
+        scan.compare(folder, last, &start, &[&notes.first, &notes.last])?;
+        let root_of = |size| {
+            if size >= start.size() { Ok(scan.root_at(&start, size)) } else { root_of_earlier(folder, self.signer.public(), earlier, size) }
+        };
+        if signed.size >= start.size() {
+            scan.compare(folder, last, &start, &[&signed])?;
+        } else if root_of(signed.size)? != Some(signed.root) {
+            // The name of a later one may have been lost with the power, but an earlier one is of this log all the same.
+            return Err(contradiction(folder, &path, format!("the records up to {} are not those that were signed", signed.size)));
+        }
+        self.refuse_other_history(&scan.tree, root_of)?;
+        self.fence.enter(&*self.media, &self.remembered)?;
+
+        self.keep_what_is_cut(&scan)?;
+        let mut records = Records::open(&*self.media, &last.records, scan.length, self.place.segment_bytes)?;
+        let signed_size = signed.size.max(notes.last.size);
+        let uncovered = scan.tree.size().saturating_sub(signed_size);
+        if !scan.torn.is_empty() || uncovered > 0 {
+            // What stands there may never have reached the disk: the next checkpoint must not be the first to ask.
+            records.cut()?;
+        }
+        let mut checkpoints = Tail::open(&*self.media, &last.checkpoints, notes.length)?;
+        checkpoints.cut()?;
+        let leaves: Vec<u8> = scan.leaves.concat();
+        self.media.replace(&last.leaves, &leaves).map_err(|source| StartFault::Io { path: last.leaves.clone(), source })?;
+        let leaves = Tail::open(&*self.media, &last.leaves, leaves.len() as u64)?;
+
+        let bytes_cut = scan.torn.len() as u64;
+        let repair = (bytes_cut > 0 || uncovered > 0 || signed.size < signed_size).then_some(Repair {
+            bytes_cut,
+            uncovered,
+            records: scan.tree.size(),
+        });
+        let largest = [signed, notes.last].into_iter().max_by_key(|head| head.size);
+        largest.into_iter().for_each(|head| self.signer.resume(head));
+        let first_note = notes.first_note;
+        let segment = Segment { paths: last.clone(), start, first_note, records, checkpoints, leaves, leaves_pending: Vec::new() };
+        let log = self.log(segment, scan.tree, latest, earlier.len() as u64 + 1)?;
+        log.sync_names()?;
+        Ok((log, repair))
+    }
+
+    fn log(self, segment: Segment, tree: Frontier, latest: String, segments: u64) -> Result<Log, StartFault> {
+        let reserve = Reserve::open(&*self.media, self.place.folder)?;
+        Ok(Log {
+            media: self.media,
+            folder: self.place.folder.to_owned(),
+            segment_bytes: self.place.segment_bytes,
+            signer: self.signer,
+            tree,
+            segment,
+            latest,
+            reserve,
+            fence: self.fence,
+            segments,
+        })
+    }
+
+    const fn remembered_size(&self) -> u64 {
+        match &self.remembered {
+            Remembered::Head { checkpoint, .. } => checkpoint.size,
+            Remembered::Nothing | Remembered::OtherLog => 0,
+        }
+    }
+
+    /// What was signed last must be a beginning of what is here.
+    fn refuse_other_history(
+        &self,
+        tree: &Frontier,
+        root_at: impl FnOnce(u64) -> Result<Option<[u8; 32]>, StartFault>,
+    ) -> Result<(), StartFault> {
+        let Remembered::Head { checkpoint, .. } = &self.remembered else { return Ok(()) };
+        let Checkpoint { size, root, .. } = checkpoint;
+        let what = if *size > tree.size() {
+            format!("{size} records were signed, and {} are there", tree.size())
+        } else if root_at(*size)? != Some(*root) {
+            format!("its first {size} records are not those that were signed")
+        } else {
+            return Ok(());
+        };
+        Err(StartFault::RolledBack { head: self.fence.head_path().display().to_string(), what })
+    }
+
+    /// An unfinished line says nothing. More than that is kept: it was recorded, though nobody was promised that it lasts.
+    fn keep_what_is_cut(&self, scan: &Scan) -> Result<(), StartFault> {
+        if !scan.torn.contains(&b'\n') {
+            return Ok(());
+        }
+        let path = layout::cut_off(self.place.folder, scan.tree.size(), self.now);
+        self.media.replace(&path, &scan.torn).map_err(|source| StartFault::Io { path, source })
+    }
 }
 
 /// The tree at the start of the last segment: the kept frontier where the signed head beside it vouches for it, and otherwise
 /// every earlier segment, read again.
-fn start_of(folder: &Path, last: &SegmentPaths, earlier: &[SegmentPaths], first_head: Option<&Checkpoint>) -> Result<Frontier, StartFault> {
-    let vouched = |tree: &Frontier| first_head.is_some_and(|head| head.size == tree.size() && head.root == tree.root());
+fn start_of(folder: &Path, last: &SegmentPaths, earlier: &[SegmentPaths], first_head: &Checkpoint) -> Result<Frontier, StartFault> {
+    let vouched = |tree: &Frontier| first_head.size == tree.size() && first_head.root == tree.root();
     let kept = fs::read_to_string(&last.frontier).ok().and_then(|text| layout::parse_frontier(&text)).filter(vouched);
     let tree = match kept {
         Some(tree) => tree,
-        None => earlier.iter().try_fold(Frontier::default(), |tree, segment| Scan::read(folder, segment, &tree).map(|scan| scan.tree))?,
+        None => earlier
+            .iter()
+            .try_fold(Frontier::default(), |tree, segment| Scan::read(folder, segment, &tree, u64::MAX).map(|scan| scan.tree))?,
     };
     if tree.size() == last.first && vouched(&tree) {
         return Ok(tree);
@@ -181,87 +273,19 @@ fn start_of(folder: &Path, last: &SegmentPaths, earlier: &[SegmentPaths], first_
     Err(contradiction(folder, &last.records, what))
 }
 
-/// The heads in a `.checkpoints` file.
-struct Notes {
-    heads: Vec<Checkpoint>,
-    /// How much of the file is whole.
-    length: u64,
+/// The root over records that end in one of the earlier segments.
+fn root_of_earlier(folder: &Path, key: &PublicKey, earlier: &[SegmentPaths], size: u64) -> Result<Option<[u8; 32]>, StartFault> {
+    let after = earlier.partition_point(|segment| segment.first <= size);
+    let Some((segment, before)) = earlier.get(..after).and_then(<[SegmentPaths]>::split_last) else { return Ok(None) };
+    let start = start_of(folder, segment, before, &Notes::read(folder, key, &segment.checkpoints)?.first)?;
+    Ok(Scan::read(folder, segment, &start, u64::MAX)?.root_at(&start, size))
 }
 
-impl Notes {
-    fn read(folder: &Path, key: &PublicKey, path: &Path) -> Result<Self, StartFault> {
-        let bytes = fs::read(path).map_err(|source| StartFault::Io { path: path.to_owned(), source })?;
-        // A tear may leave half a letter, which then belongs to what is cut off.
-        let text = match std::str::from_utf8(&bytes) {
-            Ok(text) => text,
-            Err(fault) => std::str::from_utf8(bytes.get(..fault.valid_up_to()).unwrap_or_default()).unwrap_or_default(),
-        };
-        let (notes, torn) = split_notes(text);
-        let heads: Result<_, _> = notes.iter().map(|note| open_note(folder, key, path, note)).collect();
-        Ok(Self { heads: heads?, length: (text.len() - torn.len()) as u64 })
-    }
-}
-
-/// One segment, read and hashed.
-struct Scan {
-    tree: Frontier,
-    leaves: Vec<Hash>,
-    /// Bytes up to the last whole line.
-    length: u64,
-    /// Bytes after it.
-    torn: u64,
-}
-
-impl Scan {
-    fn read(folder: &Path, segment: &SegmentPaths, start: &Frontier) -> Result<Self, StartFault> {
-        let bytes = fs::read(&segment.records).map_err(|source| StartFault::Io { path: segment.records.clone(), source })?;
-        let mut scan = Self { tree: start.clone(), leaves: Vec::new(), length: 0, torn: 0 };
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let Some(record) = line.strip_suffix(b"\n") else {
-                scan.torn = line.len() as u64;
-                break;
-            };
-            if layout::sequence_of(record) != Some(scan.tree.size()) {
-                let line = scan.leaves.len() + 1;
-                return Err(contradiction(folder, &segment.records, format!("line {line} is not record {}", scan.tree.size())));
-            }
-            let leaf = leaf_hash(record);
-            scan.tree.push(leaf);
-            scan.leaves.push(leaf);
-            scan.length += line.len() as u64;
-        }
-        Ok(scan)
-    }
-
-    /// Compares the tree with heads that were signed, each at its size.
-    fn compare(&self, folder: &Path, segment: &SegmentPaths, start: &Frontier, heads: &[Checkpoint]) -> Result<(), StartFault> {
-        let mut tree = start.clone();
-        let mut leaves = self.leaves.iter();
-        for head in heads {
-            if head.size < tree.size() {
-                return Err(contradiction(folder, &segment.checkpoints, format!("a head of {} records stands out of order", head.size)));
-            }
-            while tree.size() < head.size {
-                let Some(leaf) = leaves.next() else {
-                    let what = format!("{} records were signed, and {} are there", head.size, self.tree.size());
-                    return Err(contradiction(folder, &segment.records, what));
-                };
-                tree.push(*leaf);
-            }
-            if tree.root() != head.root {
-                let what = format!("the records up to {} are not those that were signed", head.size);
-                return Err(contradiction(folder, &segment.records, what));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn open_note(folder: &Path, key: &PublicKey, path: &Path, note: &str) -> Result<Checkpoint, StartFault> {
+pub(super) fn open_note(folder: &Path, key: &PublicKey, path: &Path, note: &str) -> Result<Checkpoint, StartFault> {
     key.open(note).map_err(|fault| contradiction(folder, path, fault.to_string()))
 }
 
-fn contradiction(folder: &Path, place: &Path, what: String) -> StartFault {
+pub(super) fn contradiction(folder: &Path, place: &Path, what: String) -> StartFault {
     let place = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
     StartFault::Contradiction { folder: folder.display().to_string(), place, what }
 }

@@ -5,7 +5,7 @@
 //! does, with everything that was acknowledged still there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kernel::Failure;
@@ -13,7 +13,8 @@ use kernel::event::{Body, Event, LifecycleChange, LifecycleFacts};
 
 use crate::clock::Clock;
 
-use super::log::{Line, Log, LogFault, Need};
+use super::log::{Line, Log, LogFault, Need, Remedy};
+use super::pace::Pace;
 use super::queue::{Item, Phase, Work};
 use super::record;
 use super::recorder::Shared;
@@ -29,6 +30,7 @@ pub struct Writer {
     backlog: Vec<Line>,
     /// When the oldest record that no checkpoint covers was written.
     uncovered_since: Option<Instant>,
+    pace: Pace,
     state: State,
 }
 
@@ -37,7 +39,10 @@ enum State {
     Healthy,
     /// Nothing is written before the log was mended.
     Faulty {
-        fault: LogFault,
+        /// What the worst fault so far asks for.
+        remedy: Remedy,
+        /// In words, for the record.
+        cause: String,
         since: Instant,
         next_try: Instant,
     },
@@ -45,14 +50,15 @@ enum State {
 
 impl Writer {
     pub(super) fn new(log: Log, shared: Arc<Shared>, clock: Clock) -> Self {
-        Self { log, shared, clock, backlog: Vec::new(), uncovered_since: None, state: State::Healthy }
+        Self { log, shared, clock, backlog: Vec::new(), uncovered_since: None, pace: Pace::new(), state: State::Healthy }
     }
 
     /// Before anything else: puts a repair on record, ends a segment that is full, and signs.
     pub fn settle(&mut self, repair: Option<Repair>) -> Result<(), StartFault> {
+        self.shared.meters.opened(&self.log, repair.as_ref());
         if let Some(repair) = repair {
             let detail = format!(
-                "the last run was killed: {} bytes of an unfinished line cut off, {} records after the last checkpoint taken over, {} records in all",
+                "the last run did not end well: {} bytes at the end cut off, {} records after the last checkpoint taken over, {} records in all",
                 repair.bytes_cut, repair.uncovered, repair.records
             );
             tracing::warn!(audit.bytes_cut = repair.bytes_cut, audit.records = repair.records, "audit log repaired");
@@ -60,15 +66,18 @@ impl Writer {
             self.log.append(&[line], Need::Synced)?;
             self.log.checkpoint()?;
         }
-        self.log.rotate_if_full(self.clock.now())?;
-        self.shared.stats.size.store(self.log.size(), Ordering::Relaxed);
+        if self.log.is_full() {
+            self.log.rotate(self.clock.now())?;
+        }
+        self.shared.meters.look(&self.log);
         Ok(())
     }
 
     /// The life of the thread.
     pub fn run(&mut self) {
         loop {
-            let work = self.shared.queue.take(self.patience(), BATCH_MAX);
+            let work = self.shared.queue.take(self.patience(), self.pace.gather(), BATCH_MAX);
+            self.pace.took(work.items.len());
             let phase = work.phase;
             let idle = work.items.is_empty() && work.ends.is_empty();
             if matches!(self.state, State::Faulty { .. }) {
@@ -104,6 +113,7 @@ impl Writer {
             return;
         }
         let result = self.append(&lines, need);
+        self.shared.stalled.store(false, Ordering::Release);
         if result.is_err() {
             self.backlog.extend(lines.drain(first_end..));
             // A record in the queue was promised its place there, and nobody is told that it got lost: it is kept for later.
@@ -117,13 +127,8 @@ impl Writer {
 
     fn append(&mut self, lines: &[Line], need: Need) -> Result<(), Failure> {
         match self.log.append(lines, need) {
-            Ok(bytes) => {
-                let stats = &self.shared.stats;
-                add(&stats.records, lines.len() as u64);
-                add(&stats.bytes, bytes);
-                add(&stats.batches, 1);
-                add(&stats.syncs, u64::from(need == Need::Synced));
-                stats.size.store(self.log.size(), Ordering::Relaxed);
+            Ok(appended) => {
+                self.shared.meters.appended(lines.len(), &appended, &self.log);
                 self.uncovered_since.get_or_insert_with(Instant::now);
                 Ok(())
             }
@@ -140,18 +145,21 @@ impl Writer {
         if due && matches!(self.state, State::Healthy) {
             self.sign();
         }
-        if matches!(self.state, State::Healthy)
-            && let Err(fault) = self.log.rotate_if_full(self.clock.now())
-        {
-            self.fail(fault);
+        if matches!(self.state, State::Healthy) && self.log.is_full() {
+            match self.log.rotate(self.clock.now()) {
+                Ok(()) => self.uncovered_since = None,
+                Err(fault) => self.fail(fault),
+            }
+            self.shared.meters.look(&self.log);
         }
     }
 
     fn sign(&mut self) {
         match self.log.checkpoint() {
-            Ok(()) => {
+            Ok(sync) => {
                 self.uncovered_since = None;
-                add(&self.shared.stats.checkpoints, 1);
+                self.shared.meters.checkpoints.inc();
+                sync.into_iter().for_each(|span| self.shared.meters.sync_seconds.observe(span.as_secs_f64()));
             }
             Err(fault) => self.fail(fault),
         }
@@ -159,10 +167,41 @@ impl Writer {
 
     fn fail(&mut self, fault: LogFault) {
         self.shared.available.store(false, Ordering::Release);
-        add(&self.shared.stats.faults, 1);
-        tracing::error!(error = %fault, "audit records cannot be kept: requests are refused until they can");
+        self.shared.meters.faults.inc();
+        let (remedy, cause) = (fault.remedy(), fault.to_string());
+        match remedy {
+            Remedy::Cut | Remedy::Rescue => {
+                tracing::error!(error = cause, "audit records cannot be kept: requests are refused until they can");
+            }
+            Remedy::Stop => {
+                tracing::error!(
+                    error = cause,
+                    "audit records cannot be kept any more: requests are refused until somebody restarts this gateway"
+                );
+            }
+        }
         let now = Instant::now();
-        self.state = State::Faulty { fault, since: now, next_try: now + TRY_EVERY };
+        self.state = State::Faulty { remedy, cause, since: now, next_try: now + TRY_EVERY };
+        if fault.is_full() {
+            self.say_that_the_disk_is_full();
+        }
+    }
+
+    /// The last record of a full disk, in the room that was kept for it. There may be less than that by now; then
+    /// the record of the recovery is the first to tell.
+    fn say_that_the_disk_is_full(&mut self) {
+        let detail = "the disk is full: requests are refused until there is room".to_owned();
+        let said = self.lifecycle(LifecycleChange::LogFull, detail).map(|line| {
+            let appended =
+                self.log.make_room_for_a_last_record().and_then(|()| self.log.append(std::slice::from_ref(&line), Need::Synced))?;
+            self.shared.meters.appended(1, &appended, &self.log);
+            self.log.checkpoint().map(drop)
+        });
+        if let Ok(Err(fault)) = said {
+            tracing::debug!(error = %fault, "the last record of a full disk was not written whole");
+            self.worsen(&fault);
+        }
+        self.shared.meters.look(&self.log);
     }
 
     /// Answers everybody at once while nothing can be written. Ends of exchanges are kept for later.
@@ -177,14 +216,15 @@ impl Writer {
     }
 
     fn try_again(&mut self, phase: Phase) {
-        let State::Faulty { fault, since, next_try } = &mut self.state else { return };
+        let State::Faulty { remedy, cause, since, next_try } = &mut self.state else { return };
         // A gateway that is stopping has one try, at once.
         if phase == Phase::Open && Instant::now() < *next_try {
             return;
         }
         *next_try = Instant::now() + TRY_EVERY;
-        let (outage, cause) = (since.elapsed(), fault.to_string());
-        let mended = self.log.mend(fault).and_then(|()| self.catch_up(outage, &cause));
+        let (remedy, outage, cause) = (*remedy, since.elapsed(), cause.clone());
+        let mended = self.log.mend(remedy, self.clock.now()).and_then(|()| self.catch_up(outage, &cause));
+        self.shared.meters.look(&self.log);
         match mended {
             Ok(()) => {
                 self.state = State::Healthy;
@@ -194,12 +234,15 @@ impl Writer {
             }
             Err(again) => {
                 tracing::debug!(error = %again, "the audit log cannot be mended yet");
-                if let State::Faulty { fault, .. } = &mut self.state
-                    && worse(&again)
-                {
-                    *fault = again;
-                }
+                self.worsen(&again);
             }
+        }
+    }
+
+    /// A fault on the way back may ask for more than the one before it: after a failed sync, no file is trusted any more.
+    fn worsen(&mut self, again: &LogFault) {
+        if let State::Faulty { remedy, .. } = &mut self.state {
+            *remedy = again.remedy().max(*remedy);
         }
     }
 
@@ -208,12 +251,10 @@ impl Writer {
         let detail = format!("records could not be kept for {} s: {cause}; {} had to wait", outage.as_secs(), self.backlog.len());
         let mut lines: Vec<Line> = self.lifecycle(LifecycleChange::LogRecovered, detail).into_iter().collect();
         lines.extend(self.backlog.iter().cloned());
-        let bytes = self.log.append(&lines, Need::Synced)?;
+        let appended = self.log.append(&lines, Need::Synced)?;
         self.backlog.clear();
-        add(&self.shared.stats.records, lines.len() as u64);
-        add(&self.shared.stats.bytes, bytes);
-        self.shared.stats.size.store(self.log.size(), Ordering::Relaxed);
-        self.log.checkpoint()
+        self.shared.meters.appended(lines.len(), &appended, &self.log);
+        self.log.checkpoint().map(drop)
     }
 
     /// The last checkpoint, over everything.
@@ -231,23 +272,6 @@ impl Writer {
         let facts = LifecycleFacts { change, detail: Some(detail) };
         record::encode(&Event { time: self.clock.now(), body: Body::Lifecycle(Box::new(facts)) }, &self.shared.origin)
     }
-}
-
-/// Whether a fault on the way back asks for more than the one before it: after a failed sync, no file is trusted any more.
-const fn worse(fault: &LogFault) -> bool {
-    match fault {
-        LogFault::Write { .. } => false,
-        LogFault::Sync { .. }
-        | LogFault::Gone(_)
-        | LogFault::Read { .. }
-        | LogFault::Altered(_)
-        | LogFault::Forked(_)
-        | LogFault::Note(_) => true,
-    }
-}
-
-fn add(counter: &AtomicU64, more: u64) {
-    counter.fetch_add(more, Ordering::Relaxed);
 }
 
 /// Greatest age of a record that no checkpoint covers.

@@ -126,8 +126,8 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
         people,
         pending: Pending::default(),
         exchanges: Exchanges::default(),
+        metrics: Metrics::with(|registry| audit.register(registry)),
         audit,
-        metrics: Metrics::default(),
         tasks,
     });
     let addresses =
@@ -203,7 +203,8 @@ impl Server {
     }
 
     async fn record_lifecycle(&self, change: LifecycleChange) -> Result<(), Failure> {
-        let detail = Some(format!("version {}, configuration {}", env!("CARGO_PKG_VERSION"), self.gateway.snapshot.load().hash));
+        let (version, hash, epoch) = (env!("CARGO_PKG_VERSION"), &self.gateway.snapshot.load().hash, self.gateway.audit.epoch());
+        let detail = Some(format!("version {version}, configuration {hash}, audit epoch {epoch}"));
         let body = EventBody::Lifecycle(Box::new(LifecycleFacts { change, detail }));
         self.gateway.audit.keep(Event { time: self.gateway.clock.now(), body }).await
     }
@@ -262,6 +263,7 @@ async fn open_audit(config: &Config, people: &Arc<People>, clock: Clock) -> Resu
 pub fn audit_settings(config: &Config) -> audit::Settings {
     audit::Settings {
         dir: config.audit.dir.clone(),
+        head: config.gateway.state_dir.join("audit.head"),
         durability: match config.audit.durability {
             config::Durability::Queued => audit::Durability::Queued,
             config::Durability::Written => audit::Durability::Written,

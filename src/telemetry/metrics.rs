@@ -78,6 +78,14 @@ pub enum Reload {
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::with(|_| ())
+    }
+}
+
+impl Metrics {
+    /// The gateway's metrics, and those that a room adds of its own.
+    #[must_use]
+    pub fn with(more: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::with_prefix("portcullis");
         let (refusals, exchanges, bytes, reloads) = (Family::default(), Family::default(), Family::default(), Family::default());
         let durations = Family::new_with_constructor(histogram as fn() -> Histogram);
@@ -98,11 +106,10 @@ impl Default for Metrics {
         registry.register("audit_available", "1 while records can be kept", gauges.audit_available.clone());
         let expiry = gauges.certificate_expiry_seconds.clone();
         registry.register("certificate_expiry_timestamp_seconds", "When the first certificate expires, in Unix time", expiry);
+        more(&mut registry);
         Self { registry: Arc::new(registry), refusals, exchanges, durations, bytes, reloads, gauges }
     }
-}
 
-impl Metrics {
     pub fn refused(&self, refusal: &Refusal) {
         self.refusals.get_or_create(&ReasonLabel { reason: refusal.reason().code() }).inc();
     }

@@ -155,17 +155,7 @@ impl World {
 
     /// Every record of the log.
     pub fn records(&self) -> Vec<serde_json::Value> {
-        let mut files: Vec<_> = fs::read_dir(self.audit()).unwrap().map(|entry| entry.unwrap().path()).collect();
-        files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
-        files.sort();
-        let whole_lines = |path: &PathBuf| {
-            let text = fs::read_to_string(path).unwrap();
-            text.split_inclusive('\n')
-                .filter(|line| line.ends_with('\n'))
-                .map(|line| serde_json::from_str(line).unwrap())
-                .collect::<Vec<_>>()
-        };
-        files.iter().flat_map(whole_lines).collect()
+        records_in(self.audit())
     }
 
     /// The file that holds the first records.
@@ -177,7 +167,23 @@ impl World {
     }
 }
 
+/// Every record of the log in a folder, without a line that is being written.
+pub fn records_in(folder: impl AsRef<std::path::Path>) -> Vec<serde_json::Value> {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    files.sort();
+    let whole_lines = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>()
+    };
+    files.iter().flat_map(whole_lines).collect()
+}
+
 impl Gateway {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }

@@ -253,6 +253,8 @@ pub enum LifecycleChange {
     Stop,
     /// A torn or unfinished line was cut off at start.
     LogRepaired,
+    /// The disk of the log is full: the last record before requests are refused.
+    LogFull,
     /// Records could not be kept for a time, and can be again.
     LogRecovered,
     ClockJump,

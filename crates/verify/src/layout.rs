@@ -4,7 +4,8 @@
 //! can set back. Beside it stand, under the same stem, `.checkpoints` (every signed head, the first of them the head at the
 //! segment's start), `.frontier` (the tree at the segment's start, so that a restart reads one segment and not all) and
 //! `.leaves` (32 bytes a record: the leaf hashes that checkpoints cover, so that a bad record is found exactly).
-//! For the whole log: `checkpoint` (the latest), `audit.pub` (the public key) and `lock`.
+//! For the whole log: `checkpoint` (the latest), `audit.pub` (the public key), `lock`, `epoch` (how often the log was opened),
+//! `reserve` (room for the last record of a full disk) and, after a power cut, `cut-…` (what was cut off).
 
 use std::fmt::Display;
 use std::fs;
@@ -30,8 +31,7 @@ impl SegmentPaths {
     /// The files of a segment that begins with record `first`. `now` is written as RFC 3339.
     #[must_use]
     pub fn new(folder: &Path, first: u64, now: impl Display) -> Self {
-        let time: String = now.to_string().chars().filter(|letter| !matches!(letter, '-' | ':')).collect();
-        Self::of_stem(folder, &format!("audit-{first:020}-{time}"), first)
+        Self::of_stem(folder, &format!("audit-{first:020}-{}", compact(now)), first)
     }
 
     /// Reads a file name; None when it is not a segment's.
@@ -77,6 +77,28 @@ pub fn public_key(folder: &Path) -> PathBuf {
 #[must_use]
 pub fn lock(folder: &Path) -> PathBuf {
     folder.join("lock")
+}
+
+/// Counts how often the log was opened.
+#[must_use]
+pub fn epoch(folder: &Path) -> PathBuf {
+    folder.join("epoch")
+}
+
+/// Room that is kept for the last record of a full disk.
+#[must_use]
+pub fn reserve(folder: &Path) -> PathBuf {
+    folder.join("reserve")
+}
+
+/// Where bytes are kept that were cut off after `records` records. `now` is written as RFC 3339.
+#[must_use]
+pub fn cut_off(folder: &Path, records: u64, now: impl Display) -> PathBuf {
+    folder.join(format!("cut-{records:020}-{}", compact(now)))
+}
+
+fn compact(now: impl Display) -> String {
+    now.to_string().chars().filter(|letter| !matches!(letter, '-' | ':')).collect()
 }
 
 /// The text of a `.frontier` file: the size, then one hash a line.

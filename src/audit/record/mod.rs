@@ -224,6 +224,7 @@ fn lifecycle(json: &mut Json, facts: &LifecycleFacts) {
         LifecycleChange::Start => ((3, "Start"), Severity::Informational, "start"),
         LifecycleChange::Stop => ((4, "Stop"), Severity::Informational, "stop"),
         LifecycleChange::LogRepaired => ((OTHER, "Log Repaired"), Severity::Medium, "log_repaired"),
+        LifecycleChange::LogFull => ((OTHER, "Log Full"), Severity::High, "log_full"),
         LifecycleChange::LogRecovered => ((OTHER, "Log Recovered"), Severity::High, "log_recovered"),
         LifecycleChange::ClockJump => ((OTHER, "Clock Jump"), Severity::Medium, "clock_jump"),
         LifecycleChange::CertificateReload => ((8, "Update"), Severity::Informational, "certificate_reload"),

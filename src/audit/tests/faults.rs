@@ -1,11 +1,12 @@
 //! A disk that fails: refused at once, nothing acknowledged is lost, no sequence is given twice, recovery by itself.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use kernel::Failure;
 use tempfile::tempdir;
 
-use crate::audit::fixtures::{BadDisk, Illness, allow, check_log, clock, exchange_end, records, runtime, settings, start};
+use crate::audit::fixtures::{BadDisk, Illness, allow, check_log, clock, exchange_end, records, runtime, settings, sign_in, start};
 use crate::audit::layout;
 use crate::audit::{Durability, Recorder};
 
@@ -121,14 +122,73 @@ fn a_log_that_was_changed_during_a_fault_is_not_gone_on_with() {
     let disk = BadDisk::default();
     let recorder = Recorder::start_on(Box::new(disk.clone()), settings(folder.path(), Durability::Written), clock()).unwrap();
     let runtime = runtime();
-    runtime.block_on(recorder.keep(allow(1))).unwrap();
+    runtime.block_on(recorder.keep(sign_in())).unwrap();
     disk.set(Illness::Full);
     assert_eq!(runtime.block_on(recorder.keep(allow(2))), Err(Failure::Audit));
     let path = &layout::segments(folder.path()).unwrap()[0].records;
-    let changed = fs::read_to_string(path).unwrap().replacen("ana@", "eva@", 1);
+    let changed = fs::read_to_string(path).unwrap().replacen("corp", "c0rp", 1);
     fs::write(path, changed).unwrap();
     disk.set(Illness::None);
     recorder.shutdown();
     assert!(!fs::read_to_string(path).unwrap().contains("log_recovered"));
     assert_eq!(recorder.stats().size, 1);
+}
+
+#[test]
+fn what_a_failed_sync_let_go_is_written_again_from_memory() {
+    let folder = tempdir().unwrap();
+    let disk = BadDisk::default();
+    let recorder = Recorder::start_on(Box::new(disk.clone()), settings(folder.path(), Durability::Written), clock()).unwrap();
+    let runtime = runtime();
+    runtime.block_on(recorder.keep(allow(1))).unwrap();
+    disk.set(Illness::SyncForgets);
+    assert_eq!(runtime.block_on(recorder.keep(sign_in())), Err(Failure::Audit));
+    recorder.shutdown();
+    let found = records(folder.path());
+    let events: Vec<_> = found.iter().map(|record| record["unmapped"]["portcullis"]["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["decision", "log_recovered"]);
+    assert_eq!(check_log(folder.path()).findings, []);
+}
+
+#[test]
+fn after_a_failed_sync_the_log_goes_on_in_another_segment_and_the_old_file_is_never_synced_again() {
+    let folder = tempdir().unwrap();
+    let disk = BadDisk::default();
+    let recorder = Recorder::start_on(Box::new(disk.clone()), settings(folder.path(), Durability::Written), clock()).unwrap();
+    let runtime = runtime();
+    runtime.block_on(recorder.keep(allow(1))).unwrap();
+    let segment = || layout::segments(folder.path()).unwrap().remove(0).records;
+    let poisoned = fs::metadata(segment()).unwrap().ino();
+    disk.set(Illness::SyncFails);
+    assert_eq!(runtime.block_on(recorder.keep(sign_in())), Err(Failure::Audit));
+    disk.set(Illness::None);
+    recorder.shutdown();
+    assert_ne!(fs::metadata(segment()).unwrap().ino(), poisoned);
+    let segments = layout::segments(folder.path()).unwrap();
+    assert_eq!(segments.iter().map(|paths| paths.first).collect::<Vec<_>>(), [0, 1]);
+    assert!(fs::read_to_string(&segments[1].records).unwrap().contains("log_recovered"));
+    assert_eq!(check_log(folder.path()).findings, []);
+}
+
+#[test]
+fn a_disk_that_hangs_lets_one_request_wait_and_refuses_the_others_at_once() {
+    let folder = tempdir().unwrap();
+    let disk = BadDisk::default();
+    let recorder = Recorder::start_on(Box::new(disk.clone()), settings(folder.path(), Durability::Written), clock()).unwrap();
+    // Time that stands still but for what somebody waits for.
+    let paused = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    disk.set(Illness::Hangs);
+    let began = paused.block_on(async { tokio::time::Instant::now() });
+    assert_eq!(paused.block_on(recorder.keep(sign_in())), Err(Failure::Audit));
+    let waited = paused.block_on(async { began.elapsed() });
+    assert!(!recorder.is_available());
+    assert_eq!(paused.block_on(recorder.keep(allow(1))), Err(Failure::Audit));
+    assert_eq!(paused.block_on(async { began.elapsed() }), waited, "the second one did not wait");
+    disk.set(Illness::None);
+    while !recorder.is_available() {
+        std::thread::yield_now();
+    }
+    runtime().block_on(recorder.keep(allow(2))).unwrap();
+    recorder.shutdown();
+    assert_eq!(check_log(folder.path()).findings, []);
 }

@@ -1,20 +1,22 @@
 //! `kill -9` while records are written: whatever was answered stands in the log, and the log goes on.
+//!
+//! `PORTCULLIS_KILLS` sets the number of kills. The process that is killed is small, so that there can be many; the whole
+//! gateway is killed in `tests/process/kills.rs`.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use tempfile::tempdir;
-
-use crate::audit::fixtures::{allow, check_log, clock, exchange_end, records, runtime, settings};
-use crate::audit::{Durability, Recorder, Settings};
+use crate::audit::fixtures::{allow, check_log, clock, exchange_end, memory_folder, runtime, settings};
+use crate::audit::{Durability, Recorder, Settings, layout};
 use crate::entropy;
 use kernel::event::Body;
 use kernel::request::RequestId;
 
 const FOLDER: &str = "PORTCULLIS_TEST_KILL_FOLDER";
-const KILLS: usize = 20;
+const KILLS: usize = 200;
 
 /// Does nothing in a test run. In the process that is to be killed it records, from several tasks, and prints the id of each
 /// request that was answered.
@@ -56,16 +58,18 @@ fn spawn(folder: &Path) -> Child {
 
 #[test]
 fn no_answered_request_is_without_its_record_after_kills() {
-    let folder = tempdir().unwrap();
+    let kills = std::env::var("PORTCULLIS_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let folder = memory_folder();
     let mut answered = HashSet::new();
-    for round in 0..KILLS {
+    for round in 0..kills {
         let mut child = spawn(folder.path());
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut seen = 0;
         for line in lines.map_while(Result::ok) {
-            answered.extend(line.rsplit_once("answered ").map(|(_, id)| id.to_owned()));
+            // The last line may be torn.
+            answered.extend(line.rsplit_once("answered ").map(|(_, id)| id.to_owned()).filter(|id| id.len() == 32));
             seen += 1;
-            if seen == 50 + round * 7 {
+            if seen == 10 + round % 60 {
                 // What was answered before the kill took hold is still read, and counts.
                 child.kill().unwrap();
             }
@@ -73,14 +77,28 @@ fn no_answered_request_is_without_its_record_after_kills() {
         child.wait().unwrap();
     }
     Recorder::start(settings(folder.path(), Durability::Written), clock()).unwrap().shutdown();
-    let records = records(folder.path());
-    let kept: HashSet<_> = records.iter().filter_map(|record| record["unmapped"]["portcullis"]["request_id"].as_str()).collect();
-    assert!(answered.len() >= KILLS * 50);
-    assert_eq!(answered.iter().filter(|id| id.len() == 32 && !kept.contains(id.as_str())).count(), 0);
-    assert!(answered.iter().filter(|id| id.len() == 32).count() + KILLS >= answered.len());
-    for (index, record) in records.iter().enumerate() {
-        assert_eq!(record["metadata"]["sequence"], index);
-    }
+    let promised = answered.len();
+    assert!(promised >= kills * 9);
+    let records = strike_out(folder.path(), &mut answered);
+    println!("{kills} kills, {promised} answered, {} without a record, {records} records", answered.len());
+    assert_eq!(answered.len(), 0, "answered without a record");
     let report = check_log(folder.path());
-    assert_eq!((report.findings, report.uncovered), (Vec::new(), 0));
+    assert_eq!((report.findings, report.uncovered, report.records), (Vec::new(), 0, records));
+}
+
+/// Takes every id off the list that the log holds, line by line because there may be millions, and checks that the sequence
+/// has no gap. Gives the number of records.
+fn strike_out(folder: &Path, ids: &mut HashSet<String>) -> u64 {
+    let mut sequence = 0;
+    for segment in layout::segments(folder).unwrap() {
+        for line in BufReader::new(File::open(segment.records).unwrap()).lines() {
+            let line = line.unwrap();
+            assert_eq!(layout::sequence_of(line.as_bytes()), Some(sequence));
+            sequence += 1;
+            if let Some((_, rest)) = line.split_once("\"request_id\":\"") {
+                ids.remove(&rest[..32]);
+            }
+        }
+    }
+    sequence
 }

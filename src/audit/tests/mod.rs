@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod faults;
+mod fence;
 mod formats;
 mod kills;
 mod recording;
 mod restart;
+mod room;
 mod tailing;
 mod tampering;

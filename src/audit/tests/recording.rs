@@ -9,7 +9,7 @@ use tempfile::tempdir;
 
 use crate::audit::fixtures::{allow, check_log, clock, exchange_end, records, runtime, settings, sign_in, start};
 use crate::audit::log::{Line, Need};
-use crate::audit::queue::{Item, Phase, Queue};
+use crate::audit::queue::{Gather, Item, Phase, Queue};
 use crate::audit::{Durability, Recorder};
 
 fn check_durability(durability: Durability, expected_syncs: u64) {
@@ -106,7 +106,7 @@ fn a_full_queue_is_a_failure_and_ends_of_exchanges_still_find_their_place() {
     for _ in 0..100 {
         assert_eq!(queue.push_end(Line(Vec::new())), Ok(()));
     }
-    let work = queue.take(None, 10);
+    let work = queue.take(None, Gather::default(), 10);
     assert_eq!((work.items.len(), work.ends.len(), work.phase), (2, 100, Phase::Open));
     assert_eq!(queue.push(item()), Ok(()));
 }
@@ -117,7 +117,7 @@ fn a_closed_queue_gives_what_it_holds_and_takes_no_more() {
     queue.push(item()).unwrap();
     queue.close();
     assert_eq!((queue.push(item()), queue.push_end(Line(Vec::new()))), (Err(Failure::Audit), Err(Failure::Audit)));
-    assert_eq!((queue.take(None, 10).items.len(), queue.depth()), (1, 0));
+    assert_eq!((queue.take(None, Gather::default(), 10).items.len(), queue.depth()), (1, 0));
 }
 
 #[test]

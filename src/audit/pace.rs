@@ -1,0 +1,59 @@
+//! How long records gather before they are written: as long as it pays, never so long that a request notices.
+//!
+//! One wake of the writer, one write and one answer cost some ten microseconds together, however many records share them. Where
+//! records come rarely, waiting for more only makes a request late. Where they come fast, a machine is busy with other requests
+//! meanwhile, and a few tenths of a millisecond are neither seen nor lost.
+
+use std::time::{Duration, Instant};
+
+use super::queue::Gather;
+
+/// How fast records come that somebody waits for.
+#[derive(Debug)]
+pub struct Pace {
+    last: Instant,
+    /// Records a second, smoothed.
+    rate: f64,
+}
+
+impl Pace {
+    pub fn new() -> Self {
+        Self { last: Instant::now(), rate: 0.0 }
+    }
+
+    /// A batch was taken that had this many records somebody waits for.
+    pub fn took(&mut self, items: usize) {
+        let now = Instant::now();
+        let span = now.duration_since(self.last).max(SHORTEST);
+        self.last = now;
+        let rate = f64::from(u32::try_from(items).unwrap_or(u32::MAX)) / span.as_secs_f64();
+        self.rate += (rate - self.rate) * WEIGHT;
+    }
+
+    /// How long the next batch may gather.
+    #[must_use]
+    pub fn gather(&self) -> Gather {
+        let most = if self.rate >= FAST { LONGEST } else { LONG };
+        let wanted = WANTED / self.rate.max(1.0);
+        // Less than two records in that time: nothing would gather.
+        let waited_for = if self.rate * most.as_secs_f64() < 2.0 { Duration::ZERO } else { Duration::from_secs_f64(wanted).min(most) };
+        Gather { waited_for, enough: ENOUGH, alone: ALONE }
+    }
+}
+
+/// Records that should share a batch: more of them make each hardly cheaper.
+const WANTED: f64 = 16.0;
+
+/// So many end the gathering at once.
+const ENOUGH: usize = 32;
+
+/// Records a second at which a machine is busy, and the longest gathering below and above that.
+const FAST: f64 = 15_000.0;
+const LONG: Duration = Duration::from_micros(100);
+const LONGEST: Duration = Duration::from_micros(500);
+
+/// For what nobody waits for.
+const ALONE: Duration = Duration::from_millis(2);
+
+const WEIGHT: f64 = 0.1;
+const SHORTEST: Duration = Duration::from_micros(1);
