@@ -34,6 +34,8 @@ pub struct Log {
     pub(super) fence: Fence,
     /// How many segments there are.
     pub(super) segments: u64,
+    /// How many heads this process signed.
+    pub(super) signed: u64,
 }
 
 /// What a batch needs before it is acknowledged.
@@ -175,6 +177,7 @@ impl Log {
         self.fence.remember(&*self.media, &note)?;
         self.segment.checkpoints.append(format!("{note}\n").as_bytes())?;
         self.publish(note)?;
+        self.signed = self.signed.saturating_add(1);
         Ok(sync)
     }
 

@@ -125,6 +125,7 @@ impl Meters {
     /// Sees what changes rarely.
     pub fn look(&self, log: &Log) {
         self.size.set(whole(log.size()));
+        self.checkpoints.inc_by(log.signed.saturating_sub(self.checkpoints.get()));
         self.segments.set(whole(log.segments));
         self.reserve.set(i64::from(log.reserve.state() == ReserveState::Kept));
     }

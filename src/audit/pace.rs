@@ -47,9 +47,10 @@ const WANTED: f64 = 16.0;
 /// So many end the gathering at once.
 const ENOUGH: usize = 32;
 
-/// Records a second at which a machine is busy, and the longest gathering below and above that.
-const FAST: f64 = 15_000.0;
-const LONG: Duration = Duration::from_micros(100);
+/// Records a second at which a machine is busy, and the longest gathering below and above that. A record waits half of it
+/// on average.
+const FAST: f64 = 16_000.0;
+const LONG: Duration = Duration::from_micros(240);
 const LONGEST: Duration = Duration::from_micros(500);
 
 /// For what nobody waits for.
@@ -57,3 +58,40 @@ const ALONE: Duration = Duration::from_millis(2);
 
 const WEIGHT: f64 = 0.1;
 const SHORTEST: Duration = Duration::from_micros(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gathers(rate: f64) -> Duration {
+        Pace { last: Instant::now(), rate }.gather().waited_for
+    }
+
+    #[test]
+    fn records_that_come_rarely_do_not_wait() {
+        for rate in [0.0, 1.0, 100.0, 2_500.0, 8_000.0] {
+            assert_eq!(gathers(rate), Duration::ZERO, "{rate} a second");
+        }
+    }
+
+    #[test]
+    fn records_that_come_fast_gather_and_never_for_longer_than_half_a_millisecond() {
+        for rate in [9_000.0, 15_000.0, 20_000.0, 50_000.0, 200_000.0] {
+            let gathered = rate * gathers(rate).as_secs_f64();
+            assert!((2.0..=16.1).contains(&gathered) && gathers(rate) <= LONGEST, "{gathered} of {rate} a second");
+        }
+    }
+
+    #[test]
+    fn the_pace_follows_what_comes() {
+        let mut pace = Pace { last: Instant::now(), rate: 0.0 };
+        for _ in 0..200 {
+            pace.took(1_000_000);
+        }
+        assert!(pace.rate > FAST);
+        for _ in 0..2_000 {
+            pace.took(0);
+        }
+        assert!(pace.rate < 1.0);
+    }
+}

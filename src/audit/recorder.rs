@@ -171,6 +171,11 @@ impl Recorder {
         self.shared.epoch
     }
 
+    #[cfg(test)]
+    pub(super) fn queue(&self) -> &Queue {
+        &self.shared.queue
+    }
+
     /// Puts the log's metrics in a registry.
     pub fn register(&self, registry: &mut Registry) {
         self.shared.meters.register(registry);

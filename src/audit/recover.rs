@@ -217,6 +217,7 @@ impl Opener<'_> {
             reserve,
             fence: self.fence,
             segments,
+            signed: 0,
         })
     }
 

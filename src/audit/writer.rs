@@ -158,7 +158,7 @@ impl Writer {
         match self.log.checkpoint() {
             Ok(sync) => {
                 self.uncovered_since = None;
-                self.shared.meters.checkpoints.inc();
+                self.shared.meters.look(&self.log);
                 sync.into_iter().for_each(|span| self.shared.meters.sync_seconds.observe(span.as_secs_f64()));
             }
             Err(fault) => self.fail(fault),

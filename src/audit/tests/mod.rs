@@ -8,5 +8,6 @@ mod kills;
 mod recording;
 mod restart;
 mod room;
+mod speed;
 mod tailing;
 mod tampering;
