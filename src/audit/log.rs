@@ -181,6 +181,11 @@ impl Log {
         Ok(sync)
     }
 
+    /// Gives back the room that was taken ahead, when nothing more is written. The next opening takes it again.
+    pub fn rest(&mut self) -> Result<(), LogFault> {
+        self.segment.records.give_back()
+    }
+
     /// Whether the segment has reached its size.
     #[must_use]
     pub const fn is_full(&self) -> bool {

@@ -83,7 +83,7 @@ impl Segment {
 
     /// Makes everything last and gives back the room that was not used. Nothing is written to the segment after that.
     pub fn close(&mut self) -> Result<(), LogFault> {
-        self.records.tail.truncate()?;
+        self.records.give_back()?;
         self.checkpoints.sync()?;
         self.leaves.sync()
     }
@@ -240,6 +240,12 @@ impl Records {
         self.forget_pending();
         self.allocated = 0;
         self.take_room(0)
+    }
+
+    /// Gives back the room that was taken and not used.
+    pub fn give_back(&mut self) -> Result<(), LogFault> {
+        self.allocated = 0;
+        self.tail.truncate()
     }
 
     fn forget_pending(&mut self) {

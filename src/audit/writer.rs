@@ -262,6 +262,11 @@ impl Writer {
         if matches!(self.state, State::Healthy) && self.log.is_uncovered() {
             self.sign();
         }
+        if matches!(self.state, State::Healthy)
+            && let Err(fault) = self.log.rest()
+        {
+            tracing::warn!(error = %fault, "the room that was taken for more records could not be given back");
+        }
         if !self.backlog.is_empty() {
             tracing::error!(audit.lost = self.backlog.len(), "ends of exchanges were not recorded: the disk failed until the end");
         }
