@@ -45,7 +45,7 @@ impl RecoveryCode {
             let digit = digit(byte).ok_or(RecoveryCodeFault)?;
             digits += 1;
             // A 25th digit would push the first out at the top; it is counted, and refused below.
-            *value = (*value << 5) | u128::from(digit);
+            *value = (*value << 5) + u128::from(digit);
         }
         if digits != DIGITS {
             return Err(RecoveryCodeFault);
@@ -57,7 +57,7 @@ impl RecoveryCode {
     /// The text that is shown once: six groups of four, with hyphens.
     #[must_use]
     pub fn text(&self) -> Zeroizing<String> {
-        let value = self.0.iter().fold(0_u128, |value, byte| (value << 8) | u128::from(*byte));
+        let value = self.0.iter().fold(0_u128, |value, byte| (value << 8) + u128::from(*byte));
         let mut text = Zeroizing::new(String::with_capacity(DIGITS + DIGITS / GROUP));
         for index in 0..DIGITS {
             if index > 0 && index % GROUP == 0 {

@@ -3,6 +3,7 @@
 //! A code is judged by the step it belongs to, never by its text, so that no second spelling of a used code is a new code.
 //! Every candidate step is computed and compared whatever matched before, so that the time taken tells nothing.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -178,7 +179,10 @@ pub fn verify(secret: &TotpSecret, code: TotpCode, now: Timestamp, last_used: Op
     if distance <= WINDOW_STEPS {
         return Ok(step);
     }
-    let direction = if step > current { Direction::Ahead } else { Direction::Behind };
+    let direction = match step.cmp(&current) {
+        Ordering::Less => Direction::Behind,
+        Ordering::Equal | Ordering::Greater => Direction::Ahead,
+    };
     let seconds = distance.saturating_mul(STEP_SECONDS);
     Err(TotpFault::ClockSkewed(ClockSkew { direction, minutes: (seconds + 30) / 60, step }))
 }

@@ -345,6 +345,40 @@ fn a_head_of_exactly_the_bound_passes_and_one_byte_more_does_not() {
 }
 
 #[test]
+fn bounds_hold_to_the_byte() {
+    let line = |method: usize, target: usize| format!("{} /{} HTTP/1.1\r\nHost: h\r\n\r\n", "M".repeat(method), "a".repeat(target - 1));
+    passes(line(32, 16 * 1024), 1);
+    refused(line(33, 1), FramingFault::Method);
+    refused(line(1, 16 * 1024 + 1), FramingFault::TargetTooLong);
+    passes(format!("GET / HTTP/1.1\r\nHost: h\r\n{}: z\r\n\r\n", "a".repeat(256)), 1);
+    let with = |body: String| [CHUNKED, body.as_bytes()].concat();
+    let extension = |bytes: usize| format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(bytes));
+    passes(with(extension(16 + 256 - 2)), 1);
+    refused(with(extension(16 + 256 - 1)), FramingFault::ChunkLineTooLong);
+    let trailer = |bytes: usize| format!("0\r\nX: {}\r\n\r\n", "a".repeat(bytes));
+    passes(with(trailer(16 * 1024 - 7)), 1);
+    refused(with(trailer(16 * 1024 - 6)), FramingFault::TrailersTooLarge);
+    passes(with("7FFFFFFFFFFFFFFF\r\nand so on".to_owned()), 1);
+    passes(with("100000000000000\r\nand so on".to_owned()), 1);
+}
+
+#[test]
+fn a_version_is_the_last_word() {
+    refused_line("GET / HTTP/1.1 x", FramingFault::RequestLine);
+    refused_line("GET / HTTP/1.1 ", FramingFault::RequestLine);
+    refused_line("GET / HTTP/9 HTTP/1.1", FramingFault::RequestLine);
+    refused_line("GET / HTTP/9", FramingFault::Version);
+}
+
+#[test]
+fn an_empty_body_of_connect_and_an_upgrade_of_http_1_0_mean_nothing() {
+    let connect = read(b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!((connect.end, connect.heads.len()), (End::Paused, 1));
+    let old = read(b"GET / HTTP/1.0\r\nUpgrade: websocket\r\n\r\n");
+    assert_eq!((old.end, old.heads[0].2), (End::Ended, Intent::Stay));
+}
+
+#[test]
 fn http_1_1_has_one_host() {
     refused("GET / HTTP/1.1\r\n\r\n", FramingFault::HostCount);
     refused("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", FramingFault::HostCount);
