@@ -1,9 +1,11 @@
 //! `decide`: one request, one route, one person, one answer. No default and no bool.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::identity::Identity;
-use crate::identity::assurance::{Assurance, Requirement};
+use crate::identity::assurance::{Assurance, Requirement, Strength};
 use crate::policy::permit::{Grantee, Permit, Person as Granted};
 use crate::policy::reason::Reason;
 use crate::policy::rule::{AudienceOutcome, FactorOutcome, Outcome, Rule};
@@ -126,24 +128,17 @@ impl Miss {
         }
     }
 
-    const fn rank(self) -> u8 {
-        match self {
-            Self::NoRule => 0,
-            Self::Network => 1,
-            Self::Hours => 2,
-            Self::Factor(..) => 3,
-        }
+    fn nearer(self, other: Self) -> Self {
+        [self, other].into_iter().max_by_key(|miss| miss.nearness()).unwrap_or(self)
     }
 
-    /// Of two factor misses the one that asks less is nearer.
-    fn nearer(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Factor(ours, _), Self::Factor(theirs, _)) => {
-                let easier = (theirs.strength, std::cmp::Reverse(theirs.max_age)) < (ours.strength, std::cmp::Reverse(ours.max_age));
-                if easier { other } else { self }
-            }
-            _ if other.rank() > self.rank() => other,
-            _ => self,
+    /// Greater is nearer. Of two factor misses the one that asks less is nearer.
+    const fn nearness(self) -> (u8, Option<Reverse<Strength>>, Option<Duration>) {
+        match self {
+            Self::NoRule => (0, None, None),
+            Self::Network => (1, None, None),
+            Self::Hours => (2, None, None),
+            Self::Factor(asked, _) => (3, Some(Reverse(asked.strength)), Some(asked.max_age)),
         }
     }
 
