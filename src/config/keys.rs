@@ -48,9 +48,11 @@ pub enum Need {
     Optional(&'static str),
 }
 
-const fn key(name: &'static str, form: Form, need: Need, meaning: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, form: Form, need: Need, meaning: &'static str) -> Key {
     Key { name, form, need, meaning }
 }
+
+pub use super::keys_upstream::{HEALTH, ROUTE_UPSTREAM, UPSTREAM};
 
 use Form::{Choice, Choices, Count, Duration, Flag, Named, Rate, Secret, Size, Table, Tables, Text, Texts};
 use Need::{Default, Optional, Required};
@@ -268,13 +270,6 @@ pub const FACTOR: &[Key] = &[
 pub const ADMIN: &[Key] =
     &[key("groups", Texts, Default("[]"), "Groups that may open the admin pages, always with a fresh second factor; empty means nobody.")];
 
-pub const UPSTREAM: &[Key] = &[
-    key("connect_timeout", Duration, Default("\"5s\""), "Time for a connection to an upstream, TLS included."),
-    key("first_byte_timeout", Duration, Default("\"60s\""), "Time from the end of a request to the first byte of its answer."),
-    key("idle_timeout", Duration, Default("\"5m\""), "Time without a byte in either direction after which an exchange is cut."),
-    key("ca", Text, Optional("the system's roots"), "PEM file with further roots for https upstreams."),
-];
-
 pub const LIMITS: &[Key] = &[
     key("connections", Count, Default("10000"), "Open connections, all listeners together."),
     key("connections_per_address", Count, Default("256"), "Open connections of one client address (IPv6: one /64)."),
@@ -291,7 +286,12 @@ pub const LIMITS: &[Key] = &[
 pub const ROUTE: &[Key] = &[
     key("name", Text, Required("\"grafana\""), "Names the route: small letters, digits and hyphens."),
     key("from", Text, Required("\"https://grafana.example.com\""), "Host and port that clients ask for, as an https URL without a path."),
-    key("to", Texts, Required("[\"http://10.0.0.5:3000\"]"), "Upstreams, as http or https URLs without a path; https is verified, always."),
+    key(
+        "to",
+        Texts,
+        Required("[\"http://10.0.0.5:3000\"]"),
+        "Upstreams: http or https URLs without a path, or `unix:` and the path of a socket; https is verified, always.",
+    ),
     key("class", Text, Default("\"internal\""), "How sensitive the system is; names a class."),
     key("owner", Text, Optional("nobody is named"), "Who answers for the system."),
     key("data", Texts, Default("[]"), "Kinds of data behind it, for the inventory."),
@@ -309,6 +309,7 @@ pub const ROUTE: &[Key] = &[
         Default("\"refuse\""),
         "What happens to a request with a field name that holds `_`, `.` or another mark that some programs read as `-`.",
     ),
+    key("upstream", Table(ROUTE_UPSTREAM), Optional("[upstream] of portcullis.toml"), "How the upstreams are reached."),
 ];
 
 pub const ALLOW: &[Key] = &[

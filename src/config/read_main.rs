@@ -15,6 +15,7 @@ use kernel::session::SessionRules;
 use super::keys;
 use super::read_files;
 use super::read_idp::{idps, second_factor, second_factor_default};
+use super::read_upstream;
 use super::reader::{Fault, Table, Value};
 use super::sections::*;
 use super::source::Place;
@@ -63,7 +64,7 @@ pub(super) fn read(file: &Table<'_>) -> Main {
         store: store(file, state_dir.as_deref()),
         classes: classes(file, session),
         admin: file.or("admin", Admin { groups: Vec::new() }, admin),
-        upstream: file.or("upstream", upstream_default(), upstream),
+        upstream: file.or("upstream", read_upstream::default(), read_upstream::main),
         limits: file.or("limits", LIMITS_DEFAULT, limits),
         gateway,
         idps,
@@ -289,19 +290,6 @@ fn admin(value: &Value<'_>) -> Option<Admin> {
     Some(Admin { groups: table.or("groups", Vec::new(), |value| value.each(group)) })
 }
 
-fn upstream(value: &Value<'_>) -> Option<UpstreamRules> {
-    let table = value.table(keys::UPSTREAM)?;
-    let default = upstream_default();
-    let span = |name, default| table.or(name, default, |value| values::duration(value, 100 * MILLISECOND, DAY));
-    let ca = table.value("ca").map(|value| read_files::roots(&value));
-    Some(UpstreamRules {
-        connect_timeout: span("connect_timeout", default.connect_timeout),
-        first_byte_timeout: span("first_byte_timeout", default.first_byte_timeout),
-        idle_timeout: span("idle_timeout", default.idle_timeout),
-        ca: ca.flatten(),
-    })
-}
-
 fn limits(value: &Value<'_>) -> Option<Limits> {
     let table = value.table(keys::LIMITS)?;
     let default = LIMITS_DEFAULT;
@@ -343,10 +331,6 @@ const fn at_least_one(count: u32) -> NonZeroU32 {
         Some(count) => count,
         None => NonZeroU32::MIN,
     }
-}
-
-const fn upstream_default() -> UpstreamRules {
-    UpstreamRules { connect_timeout: Duration::from_secs(5), first_byte_timeout: MINUTE, idle_timeout: Duration::from_secs(300), ca: None }
 }
 
 const LIMITS_DEFAULT: Limits = Limits {

@@ -18,6 +18,7 @@ use kernel::route::{RouteId, SecondSpellings};
 use super::keys;
 use super::nearest::{did_you_mean, nearest};
 use super::read_hours::hours;
+use super::read_upstream;
 use super::reader::{Fault, Table, Value};
 use super::route_file::{AllowRule, Expectation, RouteFile, RouteTest, ShownFactor, TestPerson};
 use super::sections::Class;
@@ -49,6 +50,7 @@ pub(super) fn read(file: &Table<'_>, classes: &BTreeMap<Arc<str>, Class>) -> Dra
     let recorded_parameters = file.or("recorded_parameters", Vec::new(), |value| value.each(Value::owned));
     let spellings = [("refuse", SecondSpellings::Refuse), ("allow", SecondSpellings::Allow)];
     let second_spellings = file.or("underscore_headers", SecondSpellings::Refuse, |value| value.choice(&spellings));
+    let upstream = read_upstream::route(file, to.as_deref());
     let (rules, places) = rules(file, base);
     let tests = tests(file);
     let whole = || {
@@ -63,6 +65,7 @@ pub(super) fn read(file: &Table<'_>, classes: &BTreeMap<Arc<str>, Class>) -> Dra
             tests: tests.iter().map(|(test, _)| test.clone()).collect(),
             recorded_parameters,
             second_spellings,
+            upstream: upstream?,
         })
     };
     let route = whole();

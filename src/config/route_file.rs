@@ -17,6 +17,8 @@ use kernel::route::matcher::PathPattern;
 use kernel::route::{RouteId, SecondSpellings, Upstream};
 use kernel::time::Timestamp;
 
+use super::sections::{Certificate, RootFile};
+
 /// One protected system.
 #[derive(Clone, Debug)]
 pub struct RouteFile {
@@ -39,6 +41,59 @@ pub struct RouteFile {
     pub recorded_parameters: Vec<Box<str>>,
     /// `underscore_headers`: default `refuse`.
     pub second_spellings: SecondSpellings,
+    /// `[upstream]`: how the upstreams are reached.
+    pub upstream: RouteUpstream,
+}
+
+/// `[upstream]` of a route. What it leaves open is `[upstream]` of `portcullis.toml`.
+#[derive(Clone, Debug, Default)]
+pub struct RouteUpstream {
+    /// Default `h1`.
+    pub protocol: UpstreamProtocol,
+    pub connect_timeout: Option<Duration>,
+    pub first_byte_timeout: Option<Duration>,
+    pub idle_timeout: Option<Duration>,
+    /// Bytes of a request's body. Default none.
+    pub body_max: Option<u64>,
+    /// Bytes a second; 0 is no bound.
+    pub body_rate_min: Option<u64>,
+    /// The name that certificates must have. Default: the host in `to`.
+    pub tls_name: Option<Box<str>>,
+    /// Roots that are trusted beside the system's, instead of those of `portcullis.toml`.
+    pub ca: Option<RootFile>,
+    /// Shown to upstreams that ask for a client certificate. Default none.
+    pub certificate: Option<Certificate>,
+    pub slow_start: Option<Duration>,
+    /// Default none: upstreams are judged by what becomes of exchanges alone.
+    pub health: Option<Health>,
+}
+
+/// The HTTP version that is spoken to an upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    #[default]
+    Http1,
+    /// By ALPN over TLS, by prior knowledge without.
+    Http2,
+    /// What the upstream chooses by ALPN; without TLS HTTP/1.1.
+    Auto,
+}
+
+/// `[upstream.health]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Path and query. Required.
+    pub path: Box<str>,
+    /// Default: the upstream's own.
+    pub host: Option<Box<str>>,
+    /// Default 10s.
+    pub interval: Duration,
+    /// Default 2s.
+    pub timeout: Duration,
+    /// Default 3.
+    pub unhealthy_after: u32,
+    /// Default 2.
+    pub healthy_after: u32,
 }
 
 /// `[[allow]]`

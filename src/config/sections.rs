@@ -306,6 +306,14 @@ pub struct UpstreamRules {
     pub first_byte_timeout: Duration,
     /// Time without a byte in either direction after which an exchange is cut. Default 5m.
     pub idle_timeout: Duration,
+    /// Bytes a second below which a request's body is given up; 0 is none. Default 100.
+    pub body_rate_min: u64,
+    /// Unused HTTP/1.1 connections kept for each upstream. Default 256.
+    pub idle_connections: usize,
+    /// How long an unused connection is kept. Default 30s.
+    pub idle_connection_timeout: Duration,
+    /// How long an upstream that came back gets less than its share. Default 30s.
+    pub slow_start: Duration,
     /// Roots that are trusted for `https://` upstreams beside the system's. Default none.
     pub ca: Option<RootFile>,
 }

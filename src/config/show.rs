@@ -5,7 +5,7 @@ use kernel::policy::rule::{Audience, Methods, Networks, User};
 use kernel::quota::Rate;
 use serde_json::{Map, Value, json};
 
-use super::route_file::{AllowRule, RouteFile};
+use super::route_file::{AllowRule, Health, RouteFile, RouteUpstream, UpstreamProtocol};
 use super::sections::*;
 use super::values::write_duration;
 
@@ -51,6 +51,10 @@ pub fn value(config: &Config) -> Value {
             "connect_timeout": write_duration(config.upstream.connect_timeout),
             "first_byte_timeout": write_duration(config.upstream.first_byte_timeout),
             "idle_timeout": write_duration(config.upstream.idle_timeout),
+            "body_rate_min": format!("{}B", config.upstream.body_rate_min),
+            "idle_connections": config.upstream.idle_connections,
+            "idle_connection_timeout": write_duration(config.upstream.idle_connection_timeout),
+            "slow_start": write_duration(config.upstream.slow_start),
             "ca": config.upstream.ca.as_ref().map(|roots| &roots.path),
         },
         "limits": limits(&config.limits),
@@ -171,6 +175,37 @@ fn route(route: &RouteFile) -> Value {
             kernel::route::SecondSpellings::Refuse => "refuse",
             kernel::route::SecondSpellings::Allow => "allow",
         },
+        "upstream": upstream(&route.upstream),
+    })
+}
+
+fn upstream(upstream: &RouteUpstream) -> Value {
+    let health = |health: &Health| {
+        json!({
+            "path": health.path,
+            "host": health.host,
+            "interval": write_duration(health.interval),
+            "timeout": write_duration(health.timeout),
+            "unhealthy_after": health.unhealthy_after,
+            "healthy_after": health.healthy_after,
+        })
+    };
+    json!({
+        "protocol": match upstream.protocol {
+            UpstreamProtocol::Http1 => "h1",
+            UpstreamProtocol::Http2 => "h2",
+            UpstreamProtocol::Auto => "auto",
+        },
+        "connect_timeout": upstream.connect_timeout.map(write_duration),
+        "first_byte_timeout": upstream.first_byte_timeout.map(write_duration),
+        "idle_timeout": upstream.idle_timeout.map(write_duration),
+        "body_max": upstream.body_max.map(|bytes| format!("{bytes}B")),
+        "body_rate_min": upstream.body_rate_min.map(|bytes| format!("{bytes}B")),
+        "slow_start": upstream.slow_start.map(write_duration),
+        "tls_name": upstream.tls_name,
+        "ca": upstream.ca.as_ref().map(|roots| &roots.path),
+        "certificate": upstream.certificate.as_ref().map(|pair| json!({ "cert": pair.cert, "key": pair.key })),
+        "health": upstream.health.as_ref().map(health),
     })
 }
 

@@ -207,6 +207,58 @@ fn every_mistake_in_a_route_is_named() {
 }
 
 #[test]
+fn every_mistake_about_upstreams_is_named() {
+    let to = "[\"http://10.0.0.5:3000\"]";
+    check_route(to, "[\"unix:app.sock\"]", 3, "to", "write the whole path");
+    check_route(to, "[\"h2c://10.0.0.5\"]", 3, "to", "`protocol = \"h2\"`");
+    let check = |text: &str, line, key, says| {
+        check_route("paths = [\"/**\"]\n", &format!("paths = [\"/**\"]\n[upstream]\n{text}\n"), line, key, says);
+    };
+    check("protocol = \"http2\"", 10, "upstream.protocol", "`h2`");
+    check("connect_timeout = \"5\"", 10, "upstream.connect_timeout", "\"500ms\"");
+    check("body_max = \"5\"", 10, "upstream.body_max", "\"32KiB\"");
+    check("tls_name = \"db.internal\"", 10, "upstream.tls_name", "no upstream of this route is https");
+    check("ca = \"certs/gate.pem\"", 10, "upstream.ca", "no upstream of this route is https");
+    check("[upstream.health]\ninterval = \"1s\"", 10, "upstream.health.path", "add `path");
+    check("[upstream.health]\npath = \"healthz\"", 11, "upstream.health.path", "write a path");
+    check("[upstream.health]\npath = \"/\"\nhealthy_after = 0", 12, "upstream.health.healthy_after", "from 1 to 100");
+    let https = |text: &str| ROUTE.replace("http://", "https://") + "[upstream]\n" + text;
+    for (text, says) in [
+        ("tls_name = \"not a name\"", "is not the name of a certificate"),
+        ("ca = \"certs/none.pem\"", "certs/none.pem"),
+        ("certificate = { cert = \"certs/gate.pem\", key = \"keys/oidc.secret\" }", "holds no private key"),
+    ] {
+        let dir = folder(MAIN, &[("app.toml", &https(text))]);
+        let shown = refused(dir.path()).render(Colour::Plain);
+        assert!(shown.contains(says), "{text}: {shown}");
+    }
+}
+
+#[test]
+fn a_route_says_how_its_upstreams_are_reached() {
+    let text = ROUTE.replace("[\"http://10.0.0.5:3000\"]", "[\"https://10.0.0.5:3000\", \"unix:/run/app.sock\"]")
+        + r#"[upstream]
+protocol = "auto"
+connect_timeout = "2s"
+body_max = "10MiB"
+body_rate_min = "0B"
+tls_name = "db.internal.example.com"
+ca = "certs/gate.pem"
+certificate = { cert = "certs/gate.pem", key = "certs/gate.key" }
+[upstream.health]
+path = "/healthz"
+"#;
+    let dir = folder(MAIN, &[("app.toml", &text)]);
+    let config = load(dir.path()).unwrap().config;
+    let upstream = &config.routes[0].upstream;
+    assert_eq!((upstream.body_max, upstream.body_rate_min), (Some(10_485_760), Some(0)));
+    assert_eq!((upstream.protocol, upstream.tls_name.as_deref()), (route_file::UpstreamProtocol::Auto, Some("db.internal.example.com")));
+    assert!(upstream.ca.is_some() && upstream.certificate.is_some());
+    assert_eq!(upstream.health.as_ref().map(|health| (health.unhealthy_after, health.healthy_after)), Some((3, 2)));
+    assert_eq!(config.routes[0].to[1].to_string(), "unix:/run/app.sock");
+}
+
+#[test]
 fn mistakes_in_several_files_are_found_in_one_run() {
     // given mistakes of every kind, in three files, one of them a syntax error
     let main = MAIN.replace("bind =", "bnid =").replace("dir = \"audit\"", "dir = 5");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use kernel::quota::Rate;
 use kernel::request::host::{Authority, HostFault};
-use kernel::route::{Scheme, Upstream};
+use kernel::route::{Endpoint, Upstream};
 use url::Url;
 
 use super::keys;
@@ -186,16 +186,20 @@ fn host_fault(authority: &str, fault: HostFault) -> Fault {
     Fault::new(format!("`{authority}` is not a host: {fault}"), mend)
 }
 
-/// An upstream address: `http://` or `https://`, host and port.
+/// An upstream address: `http://` or `https://`, host and port, or `unix:` and an absolute path.
 pub(super) fn upstream(text: &str) -> Result<Upstream, Fault> {
-    let (scheme, word, rest, default_port) = match text.split_once("://") {
-        Some(("http", rest)) => (Scheme::Http, "http", rest, 80),
-        Some(("https", rest)) => (Scheme::Https, "https", rest, 443),
+    if let Some(path) = text.strip_prefix("unix:") {
+        return socket_path(path);
+    }
+    let (make, word, rest, default_port): (fn(Endpoint) -> Upstream, _, _, _) = match text.split_once("://") {
+        Some(("http", rest)) => (Upstream::Http, "http", rest, 80),
+        Some(("https", rest)) => (Upstream::Https, "https", rest, 443),
         Some(("tcp", _)) => {
             return Err(Fault::new("this build has no tunnels, so `tcp://` cannot be reached", "write an http:// or https:// address"));
         }
         Some(("h2c" | "grpc", rest)) => {
-            return Err(Fault::new("this build speaks HTTP/1.1 to upstreams", format!("did you mean `http://{rest}`?")));
+            let mend = format!("write `http://{rest}`, and `protocol = \"h2\"` in the route's [upstream]");
+            return Err(Fault::new("an upstream's address does not say which HTTP version it speaks", mend));
         }
         Some((scheme, _)) => return Err(Fault::new(format!("`{scheme}://` cannot be reached"), "write an http:// or https:// address")),
         None => return Err(Fault::new(format!("`{text}` has no scheme"), format!("did you mean `http://{text}`?"))),
@@ -205,8 +209,25 @@ pub(super) fn upstream(text: &str) -> Result<Upstream, Fault> {
     let port = if names_port(written) { authority.port } else { default_port };
     let host = authority.host.as_str();
     let host = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
-    Ok(Upstream { scheme, host: host.into(), port })
+    Ok(make(Endpoint { host: host.into(), port }))
 }
+
+fn socket_path(path: &str) -> Result<Upstream, Fault> {
+    if !path.starts_with('/') {
+        let mend = format!("write the whole path: \"unix:/run/{}\"", path.trim_start_matches(['.', '/']));
+        return Err(Fault::new("a socket's path begins with `/`", mend));
+    }
+    if path.len() > SOCKET_PATH_BYTES_MAX || path.contains('\0') {
+        return Err(Fault::new(
+            "the system takes no socket with this path",
+            format!("write a path of at most {SOCKET_PATH_BYTES_MAX} bytes"),
+        ));
+    }
+    Ok(Upstream::Unix(path.into()))
+}
+
+/// What fits into `sockaddr_un`.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 fn names_port(authority: &str) -> bool {
     authority.rsplit_once(':').is_some_and(|(_, after)| !after.contains(']'))

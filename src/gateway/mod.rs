@@ -30,7 +30,7 @@ use crate::idp::Idp;
 use crate::limits::Limits;
 use crate::store::Store;
 use crate::telemetry::Metrics;
-use crate::upstream::Upstreams;
+use crate::upstream::{Upstreams, Ways};
 
 /// A running gateway.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ pub struct Snapshot {
     pub enrolment: EnrolmentPolicy,
     pub listeners: Vec<ListenerTrust>,
     pub limits: Arc<Limits>,
+    /// How each route reaches its upstreams.
+    pub ways: Ways,
     pub upstreams: Arc<Upstreams>,
 }
 

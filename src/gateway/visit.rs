@@ -79,6 +79,8 @@ impl Visit {
     pub fn read(&mut self, facts: &RequestFacts, head: &Parts, listener: &ListenerTrust) -> Result<CanonicalRequest, ReadFault> {
         let connection = Connection { port: listener.public_port, ..facts.connection_view() };
         let request = CanonicalRequest::read(head, &connection, &listener.trusted, self.request_id, self.received)?;
+        // A WebSocket over HTTP/2 comes as CONNECT, and is judged and recorded as the GET that it stands for.
+        self.method = request.method.clone();
         self.request = Some(request.clone());
         Ok(request)
     }

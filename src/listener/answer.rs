@@ -11,19 +11,23 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONNECTION};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Frame, Incoming, SizeHint};
+use kernel::request::ExtendedConnect;
 use kernel::request::framing::{FramingFault, Intent};
 use tracing::error;
 
 use super::facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts};
-use super::gate::{Junction, OpenRequest, Verdict};
+use super::flow::{Flow, Watched};
+use super::gate::{Junction, OpenRequest, StaysOpen, Verdict};
 use super::handler::{Handler, HandlerAbort};
-use crate::web::body::{self, Body, BodyError};
+use crate::web::body::{self, Body, BodyError, Opened};
 
 /// An answer's body that counts as an open request until it was sent whole or given up.
 #[derive(Debug)]
 pub(super) struct Counted {
     body: Body,
-    _open: OpenRequest,
+    /// For HTTP/2, where a shut window stops a stream alone. HTTP/1.1 has a deadline on writing.
+    watched: Option<Watched>,
+    _open: Arc<OpenRequest>,
 }
 
 /// What the answering side knows of its connection.
@@ -32,6 +36,7 @@ pub(super) struct Answering<H> {
     pub handler: H,
     pub connection: Arc<ConnectionFacts>,
     pub junction: Arc<Junction>,
+    pub flow: Arc<Flow>,
     pub head_fields_max: usize,
 }
 
@@ -39,7 +44,7 @@ pub(super) struct Answering<H> {
 struct Met {
     facts: RequestFacts,
     intent: Intent,
-    open: OpenRequest,
+    open: Arc<OpenRequest>,
 }
 
 impl<H: Handler> Answering<H> {
@@ -48,6 +53,10 @@ impl<H: Handler> Answering<H> {
         if intent != Intent::WebSocket {
             // The parser would hand the whole connection to whoever holds this once the connection ends.
             drop(hyper::upgrade::on(&mut request));
+        }
+        request.extensions_mut().insert(StaysOpen(Arc::clone(&open)));
+        if let Some(protocol) = request.extensions_mut().remove::<hyper::ext::Protocol>() {
+            request.extensions_mut().insert(ExtendedConnect(protocol.as_str().into()));
         }
         let (method, version) = (request.method().clone(), request.version());
         let handler = self.handler;
@@ -60,8 +69,8 @@ impl<H: Handler> Answering<H> {
                 internal_error()
             }
         };
-        let mut answer = settle(answer, intent, &method);
-        if intent != Intent::Stay {
+        let mut answer = settle(answer, intent, &method, version);
+        if intent != Intent::Stay && version != Version::HTTP_2 {
             let leaves = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
             self.junction.decide(if leaves { Verdict::BecomeTunnel } else { Verdict::ResumeHttp });
         }
@@ -69,7 +78,8 @@ impl<H: Handler> Answering<H> {
         if version == Version::HTTP_10 {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(answer.map(|body| Counted { body, _open: open }))
+        let watched = (version == Version::HTTP_2).then(|| Watched::new(Arc::clone(&self.flow)));
+        Ok(answer.map(|body| Counted { body, watched, _open: open }))
     }
 
     fn meet(&self, request: &Request<Incoming>) -> Result<Met, HandlerAbort> {
@@ -78,23 +88,30 @@ impl<H: Handler> Answering<H> {
             Protocol::Http1 => {
                 let head = self.junction.next_head().ok_or(HandlerAbort("a request was parsed that the gatekeeper did not see"))?;
                 let facts = RequestFacts { connection, raw_target: head.raw_target, fault: head.fault, body_fault: head.body_fault };
-                Ok(Met { facts, intent: head.intent, open: head.open })
+                Ok(Met { facts, intent: head.intent, open: Arc::new(head.open) })
             }
             Protocol::Http2 => {
                 // Each crumb of a cookie is a field of its own here, and counts.
                 let fields = request.headers().len();
                 let fault = (fields > self.head_fields_max).then_some(FramingFault::TooManyFields);
                 let facts = RequestFacts { connection, raw_target: None, fault, body_fault: BodyFault::default() };
-                Ok(Met { facts, intent: Intent::Stay, open: self.junction.open_request() })
+                let websocket = request.extensions().get::<hyper::ext::Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
+                let intent = if websocket { Intent::WebSocket } else { Intent::Stay };
+                Ok(Met { facts, intent, open: Arc::new(self.junction.open_request()) })
             }
         }
     }
 }
 
-/// The parser takes 101, and 2xx to CONNECT, as leave to stop reading HTTP. Only a WebSocket may have it.
-fn settle(answer: Response<Body>, intent: Intent, method: &Method) -> Response<Body> {
+/// The parser takes 101, and 2xx to CONNECT, as leave to stop reading HTTP. Only a WebSocket may have it; over HTTP/2, where
+/// any 2xx would do, only by an answer that says so.
+fn settle(answer: Response<Body>, intent: Intent, method: &Method, version: Version) -> Response<Body> {
     let opens = answer.status() == StatusCode::SWITCHING_PROTOCOLS || (*method == Method::CONNECT && answer.status().is_success());
     match intent {
+        Intent::WebSocket if version == Version::HTTP_2 && opens && answer.extensions().get::<Opened>().is_none() => {
+            error!("an answer that is no WebSocket would have opened a stream");
+            internal_error()
+        }
         Intent::WebSocket => answer,
         Intent::Stay | Intent::Leave if opens => {
             error!("an answer would have opened a connection that did not ask for a WebSocket");
@@ -132,7 +149,14 @@ impl hyper::body::Body for Counted {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if let Some(watched) = &mut self.watched {
+            watched.taken();
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let (Some(watched), Poll::Ready(Some(Ok(_)))) = (&mut self.watched, &polled) {
+            watched.handed_on();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -56,6 +56,11 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct OpenRequest(Arc<AtomicUsize>);
 
+/// Goes with a request, in its extensions. Kept, it counts the request as open, so that a connection whose streams were
+/// upgraded is not taken for idle.
+#[derive(Clone, Debug)]
+pub struct StaysOpen(#[expect(dead_code, reason = "held, not read")] pub(super) Arc<OpenRequest>);
+
 impl Junction {
     /// What was known of the head that was parsed now.
     pub fn next_head(&self) -> Option<HeadFacts> {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::answer::Answering;
 use super::connection::{Shared, Stream};
 use super::facts::ConnectionFacts;
+use super::flow::Flow;
 use super::gate::{Gate, Junction};
 use super::handler::Handler;
 use super::settings::Deadlines;
@@ -56,12 +57,14 @@ pub(super) async fn serve_http1<H: Handler>(shared: &Shared<H>, facts: Arc<Conne
 pub(super) async fn serve_http2<H: Handler>(shared: &Shared<H>, facts: Arc<ConnectionFacts>, stream: Stream) -> Result<(), hyper::Error> {
     let bounds = shared.settings.bounds;
     let answering = answering(shared, facts);
-    let junction = Arc::clone(&answering.junction);
+    let (junction, flow) = (Arc::clone(&answering.junction), Arc::clone(&answering.flow));
     let service = service_fn(move |request| answering.clone().answer(request));
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(bounds.streams)
+            // WebSockets (RFC 8441 §3).
+            .enable_connect_protocol()
             // Decoded, with 32 bytes a field on top (RFC 9113 §6.5.2).
             .max_header_list_size(u32::try_from(bounds.head_bytes).unwrap_or(u32::MAX))
             .header_table_size(HPACK_TABLE_BYTES)
@@ -76,7 +79,7 @@ pub(super) async fn serve_http2<H: Handler>(shared: &Shared<H>, facts: Arc<Conne
             .serve_connection(TokioIo::new(stream), service)
     );
     let mut drain = pin!(None);
-    let mut idle = Idle::new(junction, shared.settings.deadlines);
+    let mut idle = Idle::new(junction, flow, shared.settings.deadlines);
     loop {
         tokio::select! {
             // The connection ended by itself.
@@ -86,7 +89,7 @@ pub(super) async fn serve_http2<H: Handler>(shared: &Shared<H>, facts: Arc<Conne
                 drain.set(Some(sleep(shared.settings.deadlines.drain)));
                 connection.as_mut().graceful_shutdown();
             }
-            // Nothing was asked for long.
+            // Nothing was asked for long, or nothing taken of what was.
             () = idle.passed(), if drain.is_none() => {
                 drain.set(Some(sleep(shared.settings.deadlines.drain)));
                 connection.as_mut().graceful_shutdown();
@@ -102,6 +105,7 @@ fn answering<H: Handler>(shared: &Shared<H>, connection: Arc<ConnectionFacts>) -
         handler: shared.handler.clone(),
         connection,
         junction: Arc::new(Junction::default()),
+        flow: Arc::new(Flow::new()),
         head_fields_max: shared.settings.bounds.head_fields,
     }
 }
@@ -114,25 +118,29 @@ async fn until<F: Future<Output = ()>>(timer: Option<Pin<&mut F>>) {
     }
 }
 
-/// Watches for a connection without open requests. Looks now and then, because what matters is that it ends some time.
+/// Watches for a connection without open requests, or whose client takes nothing of its answers. Looks now and then, because what matters is that it ends some time.
 struct Idle {
     junction: Arc<Junction>,
+    flow: Arc<Flow>,
     deadlines: Deadlines,
     since: Option<Instant>,
     ticks: tokio::time::Interval,
 }
 
 impl Idle {
-    fn new(junction: Arc<Junction>, deadlines: Deadlines) -> Self {
-        let shortest = deadlines.head.min(deadlines.idle);
+    fn new(junction: Arc<Junction>, flow: Arc<Flow>, deadlines: Deadlines) -> Self {
+        let shortest = deadlines.head.min(deadlines.idle).min(deadlines.write);
         let mut ticks = interval((shortest / 4).max(Duration::from_millis(10)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { junction, deadlines, since: None, ticks }
+        Self { junction, flow, deadlines, since: None, ticks }
     }
 
     async fn passed(&mut self) {
         loop {
             let now = self.ticks.tick().await;
+            if self.flow.is_stalled(self.deadlines.write) {
+                return;
+            }
             if !self.junction.is_idle() {
                 self.since = None;
                 continue;

@@ -9,6 +9,7 @@ mod caps;
 mod connection;
 mod deadline;
 mod facts;
+mod flow;
 mod gate;
 mod handler;
 mod http;
@@ -20,6 +21,8 @@ mod tls;
 mod tests;
 
 pub use accept::{BindFault, Bound, bind};
+
+pub use gate::StaysOpen;
 
 pub use facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts, TlsFacts};
 pub use handler::{Handler, HandlerAbort};

@@ -11,6 +11,7 @@ use kernel::session::Token;
 use kernel::session::token::Purpose;
 use kernel::{Failure, Refusal, Rejection};
 
+use super::proxy_status;
 use crate::entropy;
 use crate::gateway::pending::Place;
 use crate::gateway::visit::{DecisionRecord, Visit};
@@ -27,7 +28,9 @@ pub async fn refuse(gateway: &Gateway, snapshot: &Snapshot, visit: &Visit, head:
     if let Refusal::Failure(failure) = &refusal {
         tracing::error!(request.id = %visit.request_id, error = %failure, "a request failed on our side");
     }
-    let response = shape(gateway, snapshot, visit, head, &refusal).unwrap_or_else(|failure| plain(snapshot, visit, &failure.into()));
+    let shaped = shape(gateway, snapshot, visit, head, &refusal);
+    let mut response = shaped.unwrap_or_else(|failure| plain(snapshot, visit, &failure.into()));
+    proxy_status::state(&mut response, &refusal, snapshot.upstreams.via(), &head.headers);
     gateway.metrics.refused(&refusal);
     match visit.decision {
         DecisionRecord::None => {}

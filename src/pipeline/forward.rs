@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::gateway::exchanges::Exchange;
 use crate::gateway::visit::Visit;
 use crate::gateway::{Gateway, Snapshot};
-use crate::listener::RequestFacts;
+use crate::listener::{RequestFacts, StaysOpen};
 use crate::telemetry::metrics;
-use crate::upstream::ForwardContext;
+use crate::upstream::{self, ForwardContext};
 use crate::web::body::Body;
 
 /// What came with a request beside its head.
@@ -36,6 +36,7 @@ pub async fn forward(
     incoming: Incoming,
 ) -> Result<Response<Body>, Refusal> {
     let permit = recorded.permit();
+    let way = snapshot.ways.of(&permit.route().id)?;
     // A public page belongs to no session, so the end of one does not cut it; a change of policy may.
     let person = visit.person.as_ref().filter(|_| permit.person().is_some());
     let cut = person.map_or_else(CancellationToken::new, |live| live.ended().child_token());
@@ -49,11 +50,13 @@ pub async fn forward(
     }
     let (route, request_id) = (permit.route().id.clone(), visit.request_id);
     let reporter = Arc::clone(gateway);
+    let open = head.extensions.get::<StaysOpen>().cloned();
     let context = ForwardContext {
         now: gateway.clock.now(),
         cut,
         on_end: Box::new(move |end| {
             reporter.exchanges.leave(number);
+            drop(open);
             let exchange =
                 metrics::Exchange { status: end.status, bytes_in: end.bytes_in, bytes_out: end.bytes_out, duration: end.duration };
             reporter.metrics.exchanged(route.as_str(), exchange);
@@ -70,5 +73,6 @@ pub async fn forward(
             reporter.audit.keep_later(Event { time: reporter.clock.now(), body: EventBody::Exchange(Box::new(facts)) });
         }),
     };
-    snapshot.upstreams.forward(recorded, context, &head.headers, incoming.body, incoming.upgrade).await
+    let client = upstream::Incoming { headers: &head.headers, body: incoming.body, on_upgrade: incoming.upgrade };
+    snapshot.upstreams.forward(way, recorded, context, client).await
 }

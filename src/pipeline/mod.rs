@@ -4,14 +4,15 @@
 mod answer;
 pub mod forward;
 mod identify;
+mod proxy_status;
 
 use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use kernel::policy::{Decision, Permit, decide};
-use kernel::request::{RequestFault, Upgrade, headers};
+use kernel::policy::{Challenge, Decision, Permit, Reason, decide};
+use kernel::request::{CanonicalRequest, RequestFault, Upgrade, headers};
 use kernel::route::{SecondSpellings, Target};
 use kernel::{Failure, Refusal, Rejection};
 
@@ -51,6 +52,7 @@ async fn judge_and_forward(
     let listener = snapshot.listener(&facts.connection.listener).ok_or(Failure::Overloaded)?;
     let request = visit.read(facts, head, listener)?;
     snapshot.limits.spend_address(visit.address_key())?;
+    check_for_own_pages(snapshot, &request)?;
     if let Some(asset) = portal::asset(&request) {
         return Ok(asset);
     }
@@ -65,7 +67,7 @@ async fn judge_and_forward(
     visit.route = Some(Arc::clone(&route));
     let shown = identify::for_route(visit, &route);
     let permit = match decide(&route, request, &shown.presented(), gateway.clock.now()) {
-        Decision::Allow(permit) => check_for_route(permit, head)?,
+        Decision::Allow(permit) => check_for_route(permit, head, snapshot)?,
         Decision::Challenge(challenge) => return Err(Rejection::Challenge(challenge).into()),
         Decision::Deny(reason) => return Err(Rejection::Forbidden(reason).into()),
     };
@@ -76,10 +78,26 @@ async fn judge_and_forward(
     forward::forward(gateway, snapshot, visit, recorded, head, incoming).await
 }
 
+/// The gateway's own pages are no WebSockets, and over HTTP/2 a page in answer to a handshake would be taken for one.
+fn check_for_own_pages(snapshot: &Snapshot, request: &CanonicalRequest) -> Result<(), Rejection> {
+    if request.upgrade == Upgrade::None {
+        return Ok(());
+    }
+    match snapshot.table.find(request) {
+        Target::Gateway => Err(Rejection::NoPage(Reason::MethodNotAllowed)),
+        // The same answer as for a host that nobody listed.
+        target if portal::is_own(&target, request) => Err(Rejection::Challenge(Challenge::SignIn)),
+        Target::Route(_) | Target::Unknown => Ok(()),
+    }
+}
+
 /// What a route asks of a request that a rule allows. Asked after the rules, so that a stranger who is refused cannot tell a
 /// listed host from an unlisted one by it.
-fn check_for_route(permit: Permit, head: &Parts) -> Result<Permit, Rejection> {
+fn check_for_route(permit: Permit, head: &Parts, snapshot: &Snapshot) -> Result<Permit, Rejection> {
     let request = permit.request();
+    if snapshot.upstreams.via().is_in(&head.headers) {
+        return Err(Rejection::Loop);
+    }
     if request.has_second_spellings && permit.route().second_spellings == SecondSpellings::Refuse {
         return Err(Rejection::Malformed(RequestFault::SecondSpelling));
     }

@@ -67,6 +67,12 @@ pub fn asset(request: &CanonicalRequest) -> Option<Response<Body>> {
     if asked { assets::find(request.path.as_str()) } else { None }
 }
 
+/// Whether a page or asset of the gateway's own is asked for.
+#[must_use]
+pub fn is_own(target: &Target, request: &CanonicalRequest) -> bool {
+    page_of(target, request).is_some() || asset(request).is_some()
+}
+
 /// Serves a page, and records that before the answer goes out.
 pub async fn serve(
     gateway: &Arc<Gateway>,

@@ -10,13 +10,14 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
+use crate::config::route_file::UpstreamProtocol;
 use crate::config::{self, Config, EmailDomains, Enrolment, Protocol, ProxyProtocol};
 use crate::gateway::{EnrolmentPolicy, ListenerTrust, Snapshot};
 use crate::idp::{EmailTrust, Idp, IdpSettings, SettingsFault};
 use crate::limits::{self, Limits};
 use crate::listener::{self, Bounds, Deadlines, Protocols, ProxyHeader};
 use crate::upstream::assertion::AssertionKey;
-use crate::upstream::{self, Upstreams};
+use crate::upstream::{self, Upstreams, WaySettings};
 
 /// A configuration that reads well and still cannot be put in force on this machine.
 #[derive(Debug, Error)]
@@ -58,6 +59,7 @@ pub fn snapshot(
         },
         listeners: config.active_listeners().map(trust).collect(),
         limits: Arc::new(limits),
+        ways: upstreams.ways(config.routes.iter().map(|route| way(config, route)).collect()),
         upstreams,
     })
 }
@@ -125,18 +127,48 @@ fn limit_settings(config: &Config) -> limits::Settings {
 
 /// What the upstream room is told.
 pub fn upstream_settings(config: &Config, assertion_key: &AssertionKey) -> upstream::Settings {
-    let rules = &config.upstream;
-    upstream::Settings {
-        gateway: config.gateway.url.origin(),
-        assertion_key: assertion_key.clone(),
-        extra_roots: rules.ca.as_ref().map(|ca| ca.certificates.clone()).unwrap_or_default(),
-        own_listeners: own_addresses(config),
+    upstream::Settings { gateway: config.gateway.url.origin(), assertion_key: assertion_key.clone(), own_listeners: own_addresses(config) }
+}
+
+/// How the upstreams of one route are reached: what its file says, and what it leaves open from `portcullis.toml`.
+fn way(config: &Config, route: &config::RouteFile) -> WaySettings {
+    let (rules, own) = (&config.upstream, &route.upstream);
+    let roots = own.ca.as_ref().or(rules.ca.as_ref());
+    WaySettings {
+        route: route.name.clone(),
+        upstreams: route.to.clone(),
+        protocol: match own.protocol {
+            UpstreamProtocol::Http1 => upstream::Protocol::Http1,
+            UpstreamProtocol::Http2 => upstream::Protocol::Http2,
+            UpstreamProtocol::Auto => upstream::Protocol::Auto,
+        },
+        tls: upstream::Tls {
+            name: own.tls_name.clone(),
+            roots: roots.map(|roots| roots.certificates.clone()).unwrap_or_default(),
+            certificate: own
+                .certificate
+                .as_ref()
+                .map(|pair| Arc::new(upstream::ClientCertificate { chain: pair.chain.clone(), key: pair.private_key.clone_key() })),
+        },
         limits: upstream::Limits {
-            connect_timeout: rules.connect_timeout,
-            first_byte_timeout: rules.first_byte_timeout,
-            body_idle_timeout: rules.idle_timeout,
+            connect_timeout: own.connect_timeout.unwrap_or(rules.connect_timeout),
+            first_byte_timeout: own.first_byte_timeout.unwrap_or(rules.first_byte_timeout),
+            body_idle_timeout: own.idle_timeout.unwrap_or(rules.idle_timeout),
+            body_bytes_max: own.body_max,
+            body_rate_min: own.body_rate_min.unwrap_or(rules.body_rate_min),
+            pool_idle_timeout: rules.idle_connection_timeout,
+            pool_idle_max: rules.idle_connections,
+            slow_start: own.slow_start.unwrap_or(rules.slow_start),
             ..upstream::Limits::default()
         },
+        health: own.health.as_ref().map(|health| upstream::HealthCheck {
+            path: health.path.clone(),
+            host: health.host.clone(),
+            interval: health.interval,
+            timeout: health.timeout,
+            unhealthy_after: health.unhealthy_after,
+            healthy_after: health.healthy_after,
+        }),
     }
 }
 

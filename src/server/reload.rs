@@ -77,7 +77,6 @@ impl Server {
         self.config.store(Arc::new(config));
         self.watched.store(Arc::new(files_watched));
         self.tell_expiry()?;
-        snapshot.upstreams.retain(&snapshot.table);
         let cut = self.gateway.exchanges.judge_again(&snapshot.table, self.gateway.clock.now());
         if cut > 0 {
             tracing::info!(exchanges = cut, "exchanges that the new configuration does not allow were cut");
@@ -179,17 +178,9 @@ fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadFault> {
         ("tls.profile", old.tls.profile != new.tls.profile),
         ("[store]", old.store != new.store),
         ("[limits]", old.limits != new.limits),
-        ("[upstream]", upstream_differs(old, new)),
         ("[audit]", audit_differs(old, new)),
     ];
     changed.iter().find(|(_, changed)| *changed).map_or(Ok(()), |(name, _)| Err(ReloadFault::NeedsRestart(name)))
-}
-
-fn upstream_differs(old: &Config, new: &Config) -> bool {
-    let (old, new) = (&old.upstream, &new.upstream);
-    let times = |rules: &config::UpstreamRules| (rules.connect_timeout, rules.first_byte_timeout, rules.idle_timeout);
-    let roots = |rules: &config::UpstreamRules| rules.ca.as_ref().map(|ca| ca.certificates.clone());
-    times(old) != times(new) || roots(old) != roots(new)
 }
 
 fn audit_differs(old: &Config, new: &Config) -> bool {

@@ -53,21 +53,26 @@ fn check_ip(ip: IpAddr) -> Result<(), AddressFault> {
     }
 }
 
-/// The IPv4 address that an IPv6 address stands for: mapped (`::ffff:0:0/96`), or translated (NAT64, RFC 6052
-/// `64:ff9b::/96`).
+/// The IPv4 address that an IPv6 address stands for: mapped (`::ffff:0:0/96`), compatible (`::/96`, RFC 4291 §2.5.5.1),
+/// translated (NAT64, RFC 6052 `64:ff9b::/96` and RFC 8215 `64:ff9b:1::/48` in its usual form, the last 32 bits), or carried by
+/// 6to4 (`2002::/16`).
 fn embedded(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = ip else { return ip };
+    let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
     match v6.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] | [0x2002, high, low, ..] => v4(high, low),
+        // `::` and `::1` are addresses of their own.
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => v4(high, low),
         _ => ip.to_canonical(),
     }
 }
 
 /// Metadata services outside the link-local networks (169.254.169.254 lies within): AWS over IPv6, Google over IPv6,
-/// Alibaba, Oracle.
-const METADATA: [IpAddr; 4] = [
+/// Alibaba, Oracle, Azure.
+const METADATA: [IpAddr; 5] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
 ];

@@ -2,29 +2,85 @@
 
 use std::sync::Arc;
 
-use super::pool::Pool;
+use super::backend::Backend;
 
-/// The upstreams in the order in which they are tried: the less busy of two that take turns, then the others, and those that
-/// could not be reached lately only after all the rest. Nobody is left out: when all are down, all are tried.
-pub fn order(pools: Vec<Arc<Pool>>, turn: usize) -> Vec<Arc<Pool>> {
-    if pools.len() < 2 {
-        return pools;
-    }
-    let (mut order, ejected): (Vec<_>, Vec<_>) = pools.into_iter().partition(|pool| !pool.is_ejected());
-    put_less_busy_first(&mut order, turn);
-    order.extend(ejected);
-    order
+/// The upstreams in the order in which they are tried: the less busy of two chosen at random, then the others, and those that
+/// are out only after all the rest. Nobody is left out: when all are down, all are tried. Allocates nothing.
+pub struct Order<'a> {
+    backends: &'a [Arc<Backend>],
+    first: usize,
+    stage: Stage,
+    next: usize,
 }
 
-/// Over time `turn` brings every pair together, in both orders, so that equally busy upstreams share the work.
-fn put_less_busy_first(pools: &mut [Arc<Pool>], turn: usize) {
-    let count = pools.len();
-    let Some(others @ 1..) = count.checked_sub(1) else {
-        return;
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    First,
+    OtherFit,
+    OtherOut,
+}
+
+impl<'a> Order<'a> {
+    /// `seed` is another number for every request.
+    pub fn new(backends: &'a [Arc<Backend>], seed: u64) -> Self {
+        Self { backends, first: choose(backends, seed), stage: Stage::First, next: 0 }
+    }
+}
+
+impl<'a> Iterator for Order<'a> {
+    type Item = &'a Arc<Backend>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.stage == Stage::First {
+            self.stage = Stage::OtherFit;
+            return self.backends.get(self.first);
+        }
+        loop {
+            let index = self.next;
+            let Some(backend) = self.backends.get(index) else {
+                if self.stage == Stage::OtherOut {
+                    return None;
+                }
+                (self.stage, self.next) = (Stage::OtherOut, 0);
+                continue;
+            };
+            self.next += 1;
+            if index != self.first && backend.condition.is_out() == (self.stage == Stage::OtherOut) {
+                return Some(backend);
+            }
+        }
+    }
+}
+
+fn choose(backends: &[Arc<Backend>], seed: u64) -> usize {
+    if backends.len() < 2 {
+        return 0;
+    }
+    let fit = backends.iter().filter(|backend| !backend.condition.is_out()).count();
+    let counts = |backend: &Arc<Backend>| fit == 0 || !backend.condition.is_out();
+    let candidates = u64::try_from(if fit == 0 { backends.len() } else { fit }).unwrap_or(1);
+    let nth = |n: u64| {
+        let mut counted = backends.iter().enumerate().filter(|(_, backend)| counts(backend)).map(|(index, _)| index);
+        counted.nth(usize::try_from(n).unwrap_or(0)).unwrap_or(0)
     };
-    let first = turn % count;
-    let second = (first + 1 + (turn / count) % others) % count;
-    let busy = |index: usize| pools.get(index).map_or(usize::MAX, |pool| pool.outstanding());
-    let chosen = if busy(second) < busy(first) { second } else { first };
-    pools.swap(0, chosen);
+    let random = mix(seed);
+    let (high, low) = (random >> 32, random & 0xffff_ffff);
+    let first = high % candidates;
+    if candidates < 2 {
+        return nth(first);
+    }
+    let second = (first + 1 + low % (candidates - 1)) % candidates;
+    let (first, second) = (nth(first), nth(second));
+    match (backends.get(first), backends.get(second)) {
+        (Some(a), Some(b)) if b.is_less_busy_than(a) => second,
+        _ => first,
+    }
+}
+
+/// Spreads consecutive numbers (the finalizer of SplitMix64). Nothing rests on it but an even spread.
+const fn mix(seed: u64) -> u64 {
+    let mut mixed = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }

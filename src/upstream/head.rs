@@ -8,49 +8,86 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE, VIA};
-use http::{Method, Request, Version};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
 use kernel::Failure;
 use kernel::policy::permit::{Permit, Person};
 use kernel::request::client::ClientAddress;
 use kernel::request::{CanonicalRequest, Upgrade, headers};
+use kernel::route::Upstream;
 use kernel::time::Timestamp;
 
 use super::assertion::AssertionKey;
+use super::backend::Lease;
+use super::hops;
 use super::outgoing::OutgoingBody;
+use super::via::Via;
 
 /// What the head is made of, besides the permit.
 pub struct Stated<'a> {
     pub gateway: &'a str,
+    pub via: &'a Via,
     pub key: &'a AssertionKey,
     pub now: Timestamp,
     /// The client's fields as they came.
     pub client: &'a HeaderMap,
+    /// Sent instead of the client's, which has none over HTTP/2.
+    pub websocket_key: Option<&'a HeaderValue>,
 }
 
-/// The request as it is sent.
-pub fn request(permit: &Permit, stated: &Stated<'_>, body: OutgoingBody) -> Result<Request<OutgoingBody>, Failure> {
+/// The request as it is sent on the connection of `lease`.
+pub fn request(permit: &Permit, stated: &Stated<'_>, body: OutgoingBody, lease: &Lease) -> Result<Request<OutgoingBody>, Failure> {
     let judged = permit.request();
+    let authority = judged.authority.to_string();
     let mut fields = headers::forwardable(stated.client);
-    frame(&mut fields, &judged.method, &body);
-    set(&mut fields, HOST, &judged.authority.to_string());
-    state_origin(&mut fields, judged);
+    hops::count_down(&mut fields, &judged.method);
+    state_origin(&mut fields, judged, &authority, stated.via);
     set(&mut fields, headers::REQUEST_ID, &judged.id.to_string());
     if let Some(person) = permit.person() {
         state_person(&mut fields, person);
         set(&mut fields, headers::ASSERTION, &stated.key.assertion(stated.gateway, permit, person, stated.now)?);
     }
-    if judged.upgrade == Upgrade::WebSocket {
-        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    }
-    let uri = http::Uri::try_from(judged.target()).map_err(|_| Failure::Bug("a canonical target is not a URI"))?;
+    let target = PathAndQuery::try_from(judged.target()).map_err(|_| Failure::Bug("a canonical target is not a URI"))?;
+    frame(&mut fields, &judged.method, &body);
     let mut request = Request::new(body);
+    if lease.is_http2() {
+        fields.remove(TRANSFER_ENCODING);
+        if headers::is_grpc(stated.client) {
+            // Without it gRPC servers send no trailers, and theirs hold the outcome.
+            fields.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        *request.uri_mut() = whole_uri(&lease.backend().upstream, authority, target)?;
+        *request.version_mut() = Version::HTTP_2;
+    } else {
+        set(&mut fields, HOST, &authority);
+        if judged.upgrade == Upgrade::WebSocket {
+            fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            if let Some(key) = stated.websocket_key {
+                fields.insert(SEC_WEBSOCKET_KEY, key.clone());
+            }
+        }
+        *request.uri_mut() = Uri::from(target);
+    }
     *request.method_mut() = judged.method.clone();
-    *request.uri_mut() = uri;
     *request.headers_mut() = fields;
     Ok(request)
+}
+
+/// HTTP/2 has no `Host`: the authority that was judged is a part of the target.
+fn whole_uri(upstream: &Upstream, authority: String, target: PathAndQuery) -> Result<Uri, Failure> {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(match upstream {
+        Upstream::Https(_) => Scheme::HTTPS,
+        Upstream::Http(_) | Upstream::Unix(_) => Scheme::HTTP,
+    });
+    parts.authority = Some(Authority::try_from(authority).map_err(|_| Failure::Bug("a canonical authority is not one of a URI"))?);
+    parts.path_and_query = Some(target);
+    Uri::from_parts(parts).map_err(|_| Failure::Bug("a canonical target is not a URI"))
 }
 
 /// One framing, chosen here: the client's `Content-Length` is not copied but derived from the body that is sent.
@@ -71,26 +108,18 @@ fn frame(fields: &mut HeaderMap, method: &Method, body: &OutgoingBody) {
 }
 
 /// From where and for what the request came. One hop is named: the client, as the gateway judged it.
-fn state_origin(fields: &mut HeaderMap, judged: &CanonicalRequest) {
+fn state_origin(fields: &mut HeaderMap, judged: &CanonicalRequest, authority: &str, via: &Via) {
     let client = judged.client.map_or_else(|| judged.peer.ip(), ClientAddress::ip);
-    let authority = judged.authority.to_string();
     set(fields, headers::X_FORWARDED_FOR, &client.to_string());
     set(fields, headers::X_FORWARDED_PROTO, "https");
-    set(fields, headers::X_FORWARDED_HOST, &authority);
+    set(fields, headers::X_FORWARDED_HOST, authority);
     let node = match client {
         IpAddr::V4(v4) => v4.to_string(),
         // RFC 7239 §6: an IPv6 address is bracketed, and therefore quoted.
         IpAddr::V6(v6) => format!("\"[{v6}]\""),
     };
     set(fields, headers::FORWARDED, &format!("for={node};host=\"{authority}\";proto=https"));
-    let version = match judged.version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        _ => "1.1",
-    };
-    if let Ok(via) = HeaderValue::from_str(&format!("{version} portcullis")) {
-        fields.append(VIA, via);
-    }
+    via.add(fields, judged.version);
 }
 
 /// Who asks.

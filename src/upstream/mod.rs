@@ -10,95 +10,60 @@
 mod address;
 mod answer;
 pub mod assertion;
+mod backend;
 mod balance;
+mod condition;
 mod connect;
 mod exchange;
 mod head;
+mod health;
+mod hops;
+mod lease;
 mod outgoing;
 mod pool;
+mod resolve;
 mod returning;
+mod settings;
 mod stream;
+mod streams;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod via;
+mod ways;
 mod websocket;
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dashmap::DashMap;
-use http::header::{CONNECTION, UPGRADE};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use kernel::event::ExchangeOutcome;
 use kernel::policy::Challenge;
 use kernel::policy::permit::Recorded;
-use kernel::request::Upgrade;
-use kernel::route::{Route, RouteTable, Upstream};
+use kernel::request::{Upgrade, headers};
 use kernel::time::Timestamp;
 use kernel::{Failure, Refusal, Rejection};
-use rustls_pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::web::body::{self, Body, BodyError};
+use crate::web::body::{self, Body, BodyError, Opened};
 use assertion::AssertionKey;
+use backend::{Backend, BackendKey};
 use connect::Connector;
-use exchange::Answer;
+use exchange::{Answer, Beginning};
 use head::Stated;
 use outgoing::{OutgoingBody, Progress, Sending, Wait};
-use pool::Pool;
-use returning::{Ending, ReturningBody};
+use returning::{Ending, ReturningBody, Trailers};
+pub use settings::{ClientCertificate, HealthCheck, Limits, Protocol, Settings, Tls, WaySettings};
+pub use via::Via;
+pub use ways::{Way, Ways};
 use websocket::Splice;
-
-/// How upstreams are reached.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The gateway's own address, the issuer of assertions: `https://gate.example.com`.
-    pub gateway: String,
-    pub assertion_key: AssertionKey,
-    /// Roots besides the platform's, for `https` upstreams.
-    pub extra_roots: Vec<CertificateDer<'static>>,
-    /// The gateway's own listeners, which no upstream may be. An unspecified address stands for every address of the machine.
-    pub own_listeners: Vec<SocketAddr>,
-    pub limits: Limits,
-}
-
-/// Bounds on connections and waiting. There is no bound on the whole of an exchange.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// For name resolution, TCP and TLS together. Default 5 s.
-    pub connect_timeout: Duration,
-    /// From the last byte of the request to the head of the answer. Default 60 s.
-    pub first_byte_timeout: Duration,
-    /// For the next piece of a body, in either direction. Default 5 min, so that quiet event streams live.
-    pub body_idle_timeout: Duration,
-    /// Without a byte in either direction on a WebSocket. Default 1 h; `None` means as long as the session lives.
-    pub websocket_idle_timeout: Option<Duration>,
-    /// How long an unused connection is kept. Default 30 s, below the 60 s after which most servers close theirs.
-    pub pool_idle_timeout: Duration,
-    /// Unused connections kept for each upstream. Default 256.
-    pub pool_idle_max: usize,
-    /// How long an upstream that could not be reached is passed over while others can. Default 5 s.
-    pub ejection: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(5),
-            first_byte_timeout: Duration::from_secs(60),
-            body_idle_timeout: Duration::from_secs(300),
-            websocket_idle_timeout: Some(Duration::from_secs(3_600)),
-            pool_idle_timeout: Duration::from_secs(30),
-            pool_idle_max: 256,
-            ejection: Duration::from_secs(5),
-        }
-    }
-}
 
 /// What an exchange needs besides the request.
 pub struct ForwardContext {
@@ -108,6 +73,22 @@ pub struct ForwardContext {
     pub cut: CancellationToken,
     /// Called exactly once, when the exchange is over, however it ended. Must not block.
     pub on_end: Box<dyn FnOnce(ExchangeEnd) + Send>,
+}
+
+/// What the client sent.
+#[derive(Debug)]
+pub struct Incoming<'a, B> {
+    pub headers: &'a HeaderMap,
+    pub body: B,
+    /// What hyper left in the request's extensions.
+    pub on_upgrade: Option<OnUpgrade>,
+}
+
+/// What a client asked for a WebSocket with.
+struct Handshake<'a> {
+    asked: &'a HeaderMap,
+    own_key: Option<HeaderValue>,
+    on_upgrade: Option<OnUpgrade>,
 }
 
 /// How an exchange went.
@@ -135,12 +116,12 @@ impl std::fmt::Debug for ForwardContext {
 pub struct Upstreams {
     connector: Connector,
     gateway: String,
+    via: Via,
     assertion_key: AssertionKey,
-    limits: Limits,
-    /// One for each upstream that was asked; as many as the routes list, since nothing else is ever asked.
-    pools: DashMap<Upstream, Arc<Pool>>,
-    /// Counts choices, so that upstreams take turns.
-    turn: AtomicUsize,
+    /// Every upstream of every configuration that is still in use, so that the next one finds it.
+    backends: Mutex<HashMap<BackendKey, Weak<Backend>>>,
+    /// Counts choices, so that they are spread.
+    turn: AtomicU64,
     tasks: TaskTracker,
     closing: CancellationToken,
 }
@@ -150,58 +131,74 @@ impl Upstreams {
     /// close after their exchange.
     #[must_use]
     pub fn new(settings: Settings, tasks: TaskTracker, closing: CancellationToken) -> Arc<Self> {
-        let Settings { gateway, assertion_key, extra_roots, own_listeners, limits } = settings;
-        let connector = Connector::new(&extra_roots, own_listeners, limits.connect_timeout);
-        let (pools, turn) = (DashMap::new(), AtomicUsize::new(0));
-        let upstreams = Arc::new(Self { connector, gateway, assertion_key, limits, pools, turn, tasks, closing: closing.clone() });
-        let period = (upstreams.limits.pool_idle_timeout / 2).max(SWEEP_PERIOD_MIN);
-        upstreams.tasks.spawn(sweep(Arc::downgrade(&upstreams), closing, period));
+        let Settings { gateway, assertion_key, own_listeners } = settings;
+        let (via, connector) = (Via::new(&gateway), Connector::new(own_listeners));
+        let (backends, turn) = (Mutex::default(), AtomicU64::new(0));
+        let upstreams = Arc::new(Self { connector, gateway, via, assertion_key, backends, turn, tasks, closing: closing.clone() });
+        upstreams.tasks.spawn(ways::sweep(Arc::downgrade(&upstreams), closing));
         upstreams
     }
 
     /// Sends a recorded request to one of its route's upstreams and returns the answer as it comes.
     ///
-    /// `headers` and `body` are the client's; method, target, host and client address are those that were judged. `on_upgrade`
-    /// is what hyper left in the request's extensions. Failures become 502 or 504; a body that the client does not finish
-    /// is a 400; a cut before the answer is a challenge to sign in.
+    /// Of the client's come fields and body; method, target, host and client address are those that were judged. Failures become 502 or 504; a body that the client does not finish
+    /// is a 400, 408 or 413; a cut before the answer is a challenge to sign in.
     pub async fn forward<B>(
         &self,
+        way: &Way,
         recorded: Recorded,
         context: ForwardContext,
-        headers: &HeaderMap,
-        body: B,
-        on_upgrade: Option<OnUpgrade>,
+        client: Incoming<'_, B>,
     ) -> Result<Response<Body>, Refusal>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BodyError>,
     {
         let ForwardContext { now, cut, on_end } = context;
+        let Incoming { headers, body, on_upgrade } = client;
         let progress = Arc::new(Progress::new());
         let mut ending = Ending::new(recorded, Arc::clone(&progress), on_end);
-        let body = OutgoingBody::new(body.map_err(Into::into).boxed_unsync(), &progress, self.limits.body_idle_timeout);
-        let stated = Stated { gateway: &self.gateway, key: &self.assertion_key, now, client: headers };
-        let Some(answered) = cut.run_until_cancelled(self.ask(&mut ending, &stated, body)).await else {
+        if way.limits.body_bytes_max.is_some_and(|most| body.size_hint().lower() > most) {
+            return Err(Rejection::TooLarge.into());
+        }
+        let request = ending.permit().request();
+        if hops::ends_here(headers, &request.method) {
+            return Ok(self.answer_for_itself(ending));
+        }
+        let key = if request.upgrade == Upgrade::WebSocket { websocket::key(request.version)? } else { None };
+        let body = OutgoingBody::new(body.map_err(Into::into).boxed_unsync(), &progress, way.body_bounds(headers));
+        let stated =
+            Stated { gateway: &self.gateway, via: &self.via, key: &self.assertion_key, now, client: headers, websocket_key: key.as_ref() };
+        let Some(answered) = cut.run_until_cancelled(self.ask(way, &mut ending, &stated, body)).await else {
             ending.outcome = ExchangeOutcome::Cut;
             return Err(Rejection::Challenge(Challenge::SignIn).into());
         };
         let answer = answered.inspect_err(|_| {
-            ending.outcome = match progress.sending() {
-                Sending::ClientFailed => ExchangeOutcome::ClientLeft,
-                Sending::Underway | Sending::Finished => ExchangeOutcome::UpstreamFailed,
-            };
+            let clients_fault = progress.sending().is_clients_fault();
+            ending.outcome = if clients_fault { ExchangeOutcome::ClientLeft } else { ExchangeOutcome::UpstreamFailed };
         })?;
         if answer.head.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return self.splice(answer, ending, cut, headers, on_upgrade);
+            let handshake = Handshake { asked: headers, own_key: key, on_upgrade };
+            return self.splice(way, answer, ending, cut, handshake);
         }
-        Ok(self.pass_on(answer, ending, cut))
+        if key.is_some() && answer.head.status().is_success() {
+            // To a client over HTTP/2 it would say that its stream is a WebSocket now.
+            ending.outcome = ExchangeOutcome::UpstreamFailed;
+            return Err(Failure::UpstreamAnswer("it answers a WebSocket handshake with a page".to_owned()).into());
+        }
+        let trailers = if headers::is_grpc(headers) { Trailers::Pass } else { Trailers::Drop };
+        Ok(self.pass_on(way, answer, ending, cut, trailers))
     }
 
-    async fn ask(&self, ending: &mut Ending, stated: &Stated<'_>, body: OutgoingBody) -> Result<Answer, Refusal> {
-        let (pool, lease) = self.lease(ending.permit()).await?;
-        ending.upstream = Some(pool.name.clone());
+    async fn ask(&self, way: &Way, ending: &mut Ending, stated: &Stated<'_>, mut body: OutgoingBody) -> Result<Answer, Refusal> {
+        let lease = self.lease(way, ending.permit()).await?;
+        ending.upstream = Some(lease.backend().name.clone());
+        if lease.is_http2() {
+            ending.reading = body.bind();
+        }
         let progress = Arc::clone(&ending.progress);
-        let mut answer = self.exchange(ending.permit(), stated, body, (pool, lease), &progress).await?;
+        let beginning = Beginning { permit: ending.permit(), stated, body, lease, progress: Arc::clone(&progress) };
+        let mut answer = self.exchange(way, beginning).await?;
         answer::check(&answer.head).map_err(|fault| Failure::UpstreamAnswer(fault.to_owned()))?;
         // A server that answers before it has read the request leaves its connection in doubt (SM-19).
         let early = progress.sending() != Sending::Finished;
@@ -211,44 +208,65 @@ impl Upstreams {
         Ok(answer)
     }
 
-    fn pass_on(&self, answer: Answer, mut ending: Ending, cut: CancellationToken) -> Response<Body> {
+    fn pass_on(&self, way: &Way, answer: Answer, mut ending: Ending, cut: CancellationToken, trailers: Trailers) -> Response<Body> {
         let (head, incoming) = answer.head.into_parts();
         ending.status = Some(head.status.as_u16());
-        let body = ReturningBody::new(incoming, answer.lease, ending, Wait::new(self.limits.body_idle_timeout), cut);
+        let body = ReturningBody::new(incoming, answer.lease, ending, Wait::new(way.limits.body_idle_timeout), cut, trailers);
         let mut response = Response::new(body.boxed_unsync());
         *response.status_mut() = head.status;
         *response.headers_mut() = answer::fields(&head.headers, head.status);
+        self.via.add(response.headers_mut(), head.version);
         response
     }
 
     /// Joins client and upstream, if the 101 is one that this client asked for.
     fn splice(
         &self,
+        way: &Way,
         mut answer: Answer,
         mut ending: Ending,
         cut: CancellationToken,
-        asked: &HeaderMap,
-        on_upgrade: Option<OnUpgrade>,
+        handshake: Handshake<'_>,
     ) -> Result<Response<Body>, Refusal> {
         answer.lease.never_reuse();
+        let Handshake { asked, own_key, on_upgrade } = handshake;
         let wanted = ending.permit().request().upgrade == Upgrade::WebSocket;
-        let checked = if wanted { websocket::check(asked, answer.head.headers()) } else { Err("it switches protocols unasked") };
+        let checked =
+            if wanted { websocket::check(asked, own_key.as_ref(), answer.head.headers()) } else { Err("it switches protocols unasked") };
         if let Err(fault) = checked {
             ending.outcome = ExchangeOutcome::UpstreamFailed;
             return Err(Failure::UpstreamAnswer(fault.to_owned()).into());
         }
         let client = on_upgrade.ok_or(Failure::Bug("a WebSocket handshake came on a connection that cannot be upgraded"))?;
         let mut fields = answer::fields(answer.head.headers(), StatusCode::SWITCHING_PROTOCOLS);
-        fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        self.via.add(&mut fields, answer.head.version());
+        let status = if own_key.is_none() {
+            fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            StatusCode::SWITCHING_PROTOCOLS
+        } else {
+            // RFC 8441 §5: over HTTP/2 a 2xx opens the stream, and there was no key to accept.
+            fields.remove(SEC_WEBSOCKET_ACCEPT);
+            StatusCode::OK
+        };
         ending.status = Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
         let upstream = hyper::upgrade::on(&mut answer.head);
-        let idle_timeout = self.limits.websocket_idle_timeout;
+        let idle_timeout = way.limits.websocket_idle_timeout;
         self.tasks.spawn(Splice { client, upstream, lease: answer.lease, ending, cut, idle_timeout }.run());
         let mut response = Response::new(body::empty());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *response.status_mut() = status;
         *response.headers_mut() = fields;
+        response.extensions_mut().insert(Opened);
         Ok(response)
+    }
+
+    /// An OPTIONS that may pass no more gateways ends at this one, which says that it is there.
+    fn answer_for_itself(&self, mut ending: Ending) -> Response<Body> {
+        ending.status = Some(StatusCode::NO_CONTENT.as_u16());
+        ending.outcome = ExchangeOutcome::Complete;
+        let mut response = Response::new(body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
     }
 
     /// The key set for `/.portcullis/jwks.json`.
@@ -257,56 +275,20 @@ impl Upstreams {
         self.assertion_key.key_set(&[])
     }
 
-    /// Forgets the connections to upstreams that no route lists any more. Exchanges under way go on.
-    pub fn retain(&self, routes: &RouteTable) {
-        let listed: std::collections::HashSet<_> = routes.sorted().into_iter().flat_map(|route| route.upstreams.iter()).collect();
-        self.pools.retain(|upstream, pool| {
-            let kept = listed.contains(upstream);
-            if !kept {
-                pool.close();
-            }
-            kept
-        });
+    /// The gateway's name in `Via`.
+    #[must_use]
+    pub const fn via(&self) -> &Via {
+        &self.via
     }
 
-    fn candidates(&self, route: &Route) -> Vec<Arc<Pool>> {
-        let pools = route.upstreams.iter().map(|upstream| self.pool(upstream)).collect();
-        balance::order(pools, self.turn.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn pool(&self, upstream: &Upstream) -> Arc<Pool> {
-        if let Some(pool) = self.pools.get(upstream) {
-            return Arc::clone(&pool);
-        }
-        let pool = || Arc::new(Pool::new(upstream, self.limits.pool_idle_timeout, self.limits.pool_idle_max, self.closing.clone()));
-        Arc::clone(&self.pools.entry(upstream.clone()).or_insert_with(pool))
-    }
-}
-
-/// Closes connections that waited too long, and at the end all that wait. Ends with the gateway, or with `upstreams`.
-async fn sweep(upstreams: Weak<Upstreams>, closing: CancellationToken, period: Duration) {
-    loop {
-        let goes_on = closing.run_until_cancelled(tokio::time::sleep(period)).await;
-        let Some(upstreams) = upstreams.upgrade() else {
-            return;
-        };
-        for pool in &upstreams.pools {
-            match goes_on {
-                Some(()) => pool.sweep(),
-                None => pool.close(),
-            }
-        }
-        if goes_on.is_none() {
-            return;
-        }
+    /// No code that holds the lock can panic half-way through a change.
+    fn backends(&self) -> MutexGuard<'_, HashMap<BackendKey, Weak<Backend>>> {
+        self.backends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for Upstreams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upstreams").field("pools", &self.pools.len()).finish_non_exhaustive()
+        f.debug_struct("Upstreams").field("backends", &self.backends().len()).finish_non_exhaustive()
     }
 }
-
-/// However short unused connections are kept, looking for them costs no more than this often.
-const SWEEP_PERIOD_MIN: Duration = Duration::from_millis(100);

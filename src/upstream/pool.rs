@@ -1,38 +1,33 @@
-//! Connections to one upstream: those that wait for a request, and how many are at work.
+//! HTTP/1.1 connections to one upstream that wait for a request.
 //!
-//! A connection comes back only from an exchange that ended cleanly in both directions; every other one is closed by dropping
-//! its [`Lease`]. The last that came back goes out first, so that a quiet pool shrinks.
+//! A connection comes back only from an exchange that ended cleanly in both directions. The last that came back goes out
+//! first, so that a quiet pool shrinks. There is a shelf for each processor: a thread looks on its own first, so that threads
+//! do not wait for each other, and on the others' before a connection is made.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::client::conn::http1::SendRequest;
-use kernel::route::Upstream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::outgoing::OutgoingBody;
 use super::stream::Allowance;
 
 /// The connections to one upstream.
 pub struct Pool {
-    pub upstream: Upstream,
-    /// The upstream as the route writes it, for records.
-    pub name: String,
-    shelf: Mutex<Shelf>,
-    outstanding: AtomicUsize,
+    /// As many as processors, and never none.
+    shelves: Vec<Mutex<Shelf>>,
     idle_timeout: Duration,
+    /// On each shelf.
     idle_max: usize,
-    /// Cancelled when the gateway ends: then none waits any more.
-    closing: CancellationToken,
 }
 
 #[derive(Default)]
 struct Shelf {
     idle: Vec<Idle>,
-    ejected_until: Option<Instant>,
     closed: bool,
 }
 
@@ -41,7 +36,7 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection that HTTP was begun on.
+/// A connection that HTTP/1.1 was begun on. Dropped, it is closed.
 pub struct Connection {
     pub sender: SendRequest<OutgoingBody>,
     pub allowance: Arc<Allowance>,
@@ -49,46 +44,20 @@ pub struct Connection {
     pub task: AbortHandle,
 }
 
-/// A connection at work for one exchange. Dropped, it closes the connection.
-pub struct Lease {
-    connection: Option<Connection>,
-    work: Work,
-    pub origin: Origin,
-    reuse: Reuse,
-}
-
-/// Counts one exchange as outstanding.
-pub struct Work(Arc<Pool>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    Fresh,
-    /// It was used before, so the other side may have closed it meanwhile.
-    Pooled,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reuse {
-    WhenClean,
-    Never,
-}
-
 impl Pool {
-    pub fn new(upstream: &Upstream, idle_timeout: Duration, idle_max: usize, closing: CancellationToken) -> Self {
-        Self {
-            name: upstream.to_string(),
-            upstream: upstream.clone(),
-            shelf: Mutex::default(),
-            outstanding: AtomicUsize::new(0),
-            idle_timeout,
-            idle_max,
-            closing,
-        }
+    pub fn new(idle_timeout: Duration, idle_max: usize) -> Self {
+        let shelves = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, SHELVES_MAX);
+        Self { shelves: (0..shelves).map(|_| Mutex::default()).collect(), idle_timeout, idle_max: idle_max.div_ceil(shelves) }
     }
 
     /// A connection that waits, if there is one that still lives.
-    pub fn take(self: &Arc<Self>) -> Option<Lease> {
-        let mut shelf = self.shelf();
+    pub fn take(&self) -> Option<Connection> {
+        let own = own_shelf();
+        (0..self.shelves.len()).find_map(|step| self.take_from(own.wrapping_add(step)))
+    }
+
+    fn take_from(&self, index: usize) -> Option<Connection> {
+        let mut shelf = self.shelf(index)?;
         loop {
             let idle = shelf.idle.pop()?;
             if idle.since.elapsed() >= self.idle_timeout {
@@ -97,101 +66,68 @@ impl Pool {
                 return None;
             }
             if !idle.connection.sender.is_closed() {
-                drop(shelf);
-                return Some(Lease::new(idle.connection, Work::begin(self), Origin::Pooled));
+                return Some(idle.connection);
             }
         }
     }
 
-    fn put(&self, connection: Connection) {
-        let mut shelf = self.shelf();
-        let closed = shelf.closed || self.closing.is_cancelled();
-        if !closed && shelf.idle.len() < self.idle_max && !connection.sender.is_closed() {
+    pub fn put(&self, connection: Connection) {
+        let Some(mut shelf) = self.shelf(own_shelf()) else { return };
+        if !shelf.closed && shelf.idle.len() < self.idle_max && !connection.sender.is_closed() {
             shelf.idle.push(Idle { connection, since: Instant::now() });
         }
     }
 
     /// Drops the connections that waited too long or were closed.
     pub fn sweep(&self) {
-        self.shelf().idle.retain(|idle| idle.since.elapsed() < self.idle_timeout && !idle.connection.sender.is_closed());
+        for shelf in &self.shelves {
+            let live = |idle: &Idle| idle.since.elapsed() < self.idle_timeout && !idle.connection.sender.is_closed();
+            lock(shelf).idle.retain(live);
+        }
     }
 
     /// Drops all that wait, and lets none wait any more.
     pub fn close(&self) {
-        let mut shelf = self.shelf();
-        shelf.closed = true;
-        shelf.idle.clear();
-    }
-
-    /// The upstream could not be reached: others are asked first for a while.
-    pub fn eject(&self, span: Duration) {
-        self.shelf().ejected_until = Some(Instant::now() + span);
-    }
-
-    pub fn is_ejected(&self) -> bool {
-        self.shelf().ejected_until.is_some_and(|until| Instant::now() < until)
-    }
-
-    pub fn readmit(&self) {
-        self.shelf().ejected_until = None;
-    }
-
-    pub fn outstanding(&self) -> usize {
-        self.outstanding.load(Ordering::Relaxed)
+        for shelf in &self.shelves {
+            let mut shelf = lock(shelf);
+            shelf.closed = true;
+            shelf.idle.clear();
+        }
     }
 
     #[cfg(test)]
     pub fn idle(&self) -> usize {
-        self.shelf().idle.len()
+        self.shelves.iter().map(|shelf| lock(shelf).idle.len()).sum()
     }
 
-    /// No code that holds the lock can panic half-way through a change, so a poisoned lock guards a whole shelf.
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Lease {
-    pub const fn new(connection: Connection, work: Work, origin: Origin) -> Self {
-        Self { connection: Some(connection), work, origin, reuse: Reuse::WhenClean }
-    }
-
-    pub const fn connection(&mut self) -> Option<&mut Connection> {
-        self.connection.as_mut()
-    }
-
-    /// Nobody else gets this connection, however the exchange ends.
-    pub const fn never_reuse(&mut self) {
-        self.reuse = Reuse::Never;
-    }
-
-    /// The exchange ended cleanly in both directions.
-    pub fn give_back(mut self) {
-        if self.reuse == Reuse::WhenClean
-            && let Some(connection) = self.connection.take()
-        {
-            self.work.0.put(connection);
-        }
+    fn shelf(&self, index: usize) -> Option<MutexGuard<'_, Shelf>> {
+        self.shelves.get(index % self.shelves.len().max(1)).map(lock)
     }
 }
 
-impl Drop for Lease {
+impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.task.abort();
-        }
+        self.task.abort();
     }
 }
 
-impl Work {
-    pub fn begin(pool: &Arc<Pool>) -> Self {
-        pool.outstanding.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(pool))
-    }
+/// No code that holds the lock can panic half-way through a change, so a poisoned lock guards a whole shelf.
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Drop for Work {
-    fn drop(&mut self) {
-        self.0.outstanding.fetch_sub(1, Ordering::Relaxed);
-    }
+/// The number of this thread. Threads that ask for upstreams are the runtime's workers, so that the numbers are spread.
+fn own_shelf() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static OWN: Cell<Option<usize>> = const { Cell::new(None) });
+    OWN.with(|own| {
+        own.get().unwrap_or_else(|| {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            own.set(Some(number));
+            number
+        })
+    })
 }
+
+/// More processors than this share shelves.
+const SHELVES_MAX: usize = 16;

@@ -9,11 +9,12 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use kernel::event::ExchangeOutcome;
 use kernel::policy::permit::{Permit, Recorded};
+use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::ExchangeEnd;
+use super::backend::Lease;
 use super::outgoing::{Progress, Sending, Wait};
-use super::pool::Lease;
 use crate::web::body::BodyError;
 
 /// Reports the end of one exchange when it is dropped, so that a client that hangs up is reported as well.
@@ -28,9 +29,18 @@ pub struct Ending {
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub upstream: Option<String>,
+    /// Kept until then: see [`OutgoingBody::bind`](super::outgoing::OutgoingBody::bind).
+    pub reading: Option<oneshot::Sender<()>>,
 }
 
-/// An answer's body. Trailers end here. A cut ends it with an error, so that nobody takes what came for the whole.
+/// Whether an answer's trailers pass on. They do for gRPC alone, whose outcome they hold (RFC 9110 §6.5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trailers {
+    Drop,
+    Pass,
+}
+
+/// An answer's body. A cut ends it with an error, so that nobody takes what came for the whole.
 pub struct ReturningBody {
     inner: Incoming,
     /// None once the connection went back, or was closed.
@@ -39,6 +49,7 @@ pub struct ReturningBody {
     wait: Wait,
     cut: CancellationToken,
     cut_wait: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    trailers: Trailers,
     stage: Stage,
 }
 
@@ -59,6 +70,7 @@ impl Ending {
             bytes_in: 0,
             bytes_out: 0,
             upstream: None,
+            reading: None,
         }
     }
 
@@ -84,8 +96,8 @@ impl Drop for Ending {
 }
 
 impl ReturningBody {
-    pub fn new(inner: Incoming, lease: Lease, ending: Ending, wait: Wait, cut: CancellationToken) -> Self {
-        let mut body = Self { inner, lease: Some(lease), ending, wait, cut, cut_wait: None, stage: Stage::Open };
+    pub fn new(inner: Incoming, lease: Lease, ending: Ending, wait: Wait, cut: CancellationToken, trailers: Trailers) -> Self {
+        let mut body = Self { inner, lease: Some(lease), ending, wait, cut, cut_wait: None, trailers, stage: Stage::Open };
         if body.inner.is_end_stream() {
             body.finish();
         }
@@ -96,11 +108,20 @@ impl ReturningBody {
     fn finish(&mut self) {
         self.stage = Stage::Over;
         self.ending.outcome = ExchangeOutcome::Complete;
+        // Whoever answers before it was asked whole is not sent the rest.
+        self.ending.reading = None;
         if let Some(lease) = self.lease.take()
             && self.ending.progress.sending() == Sending::Finished
         {
             lease.give_back();
         }
+    }
+
+    /// Nothing comes after trailers, and nobody asks for it.
+    fn pass_trailers(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        let trailers = frame.into_trailers().ok().filter(|_| self.trailers == Trailers::Pass)?;
+        self.finish();
+        Some(Frame::trailers(kernel::request::headers::returnable(&trailers)))
     }
 
     fn fail(&mut self, outcome: ExchangeOutcome, fault: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -130,8 +151,14 @@ impl HttpBody for ReturningBody {
         loop {
             match Pin::new(&mut self.inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    // What follows the last piece of data is asked for at once, so that the connection's end is seen.
-                    let Ok(data) = frame.into_data() else { continue };
+                    let data = match frame.into_data() {
+                        Ok(data) => data,
+                        Err(frame) => match self.pass_trailers(frame) {
+                            Some(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                            // What follows is asked for at once, so that the connection's end is seen.
+                            None => continue,
+                        },
+                    };
                     self.wait.stop();
                     self.ending.bytes_out = self.ending.bytes_out.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
                     if self.inner.is_end_stream() {
@@ -144,10 +171,8 @@ impl HttpBody for ReturningBody {
                     return Poll::Ready(None);
                 }
                 Poll::Ready(Some(Err(fault))) => {
-                    let outcome = match self.ending.progress.sending() {
-                        Sending::ClientFailed => ExchangeOutcome::ClientLeft,
-                        Sending::Underway | Sending::Finished => ExchangeOutcome::UpstreamFailed,
-                    };
+                    let clients_fault = self.ending.progress.sending().is_clients_fault();
+                    let outcome = if clients_fault { ExchangeOutcome::ClientLeft } else { ExchangeOutcome::UpstreamFailed };
                     return self.fail(outcome, fault.into());
                 }
                 Poll::Pending if self.poll_cut(cx).is_ready() => {

@@ -14,27 +14,44 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::Version;
 use http::header::{
-    CONNECTION, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use kernel::Failure;
 use kernel::event::ExchangeOutcome;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::AnswerFault;
-use super::pool::Lease;
+use super::backend::Lease;
 use super::returning::Ending;
+use crate::entropy;
 
-/// Checks a 101 against the handshake it answers (RFC 6455 §4.1).
-pub fn check(asked: &HeaderMap, answer: &HeaderMap) -> Result<(), AnswerFault> {
+/// The handshake as the upstream was asked: the client's, or, for a client that asked over HTTP/2 and has no key, ours.
+pub fn key(client: Version) -> Result<Option<HeaderValue>, Failure> {
+    if client != Version::HTTP_2 {
+        return Ok(None);
+    }
+    let random: [u8; 16] = entropy::bytes()?;
+    HeaderValue::from_str(&STANDARD.encode(random)).map(Some).map_err(|_| Failure::Bug("base64 is not a field value"))
+}
+
+/// Checks a 101 against the handshake it answers (RFC 6455 §4.1). `own_key` is the key that was sent instead of the client's.
+pub fn check(asked: &HeaderMap, own_key: Option<&HeaderValue>, answer: &HeaderMap) -> Result<(), AnswerFault> {
     let upgraded = only(answer, UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
     if !upgraded || !list(answer, CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade")) {
         return Err("it switches to no WebSocket");
     }
-    let key = only(asked, SEC_WEBSOCKET_KEY).ok_or("there was no key to accept")?;
+    let key = match own_key {
+        Some(key) => key.to_str().ok(),
+        None => only(asked, SEC_WEBSOCKET_KEY),
+    };
+    let key = key.ok_or("there was no key to accept")?;
     if only(answer, SEC_WEBSOCKET_ACCEPT) != Some(&accept(key)) {
         return Err("it does not accept this WebSocket handshake");
     }

@@ -12,6 +12,10 @@ pub type BodyError = Box<dyn Error + Send + Sync>;
 /// A body on its way through the gateway: read from the other side as it is asked for, never gathered.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 
+/// In an answer's extensions: what follows the head is a WebSocket's bytes and no HTTP.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened;
+
 #[must_use]
 pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()

@@ -1,7 +1,8 @@
 // An upstream that answers with what it understood, as JSON: method, url, headers as they stood on the wire, length and hash of the body.
 // Also /events (server-sent events), /trickle (a line at a time), /status/NNN, /hang (never answers), /reset (cuts the connection) and
-// a WebSocket echo on every path. Loopback only. HTTPS when TLS_CERT and TLS_KEY name files.
+// a WebSocket echo on every path. Loopback only. HTTPS when TLS_CERT and TLS_KEY name files; HTTP/2 without TLS when HTTP2 is set.
 import { createServer } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
 import { createServer as createSecureServer } from 'node:https';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -10,7 +11,8 @@ import { listen, endWithParent } from './lifetime.mjs';
 const secure = process.env.TLS_CERT && process.env.TLS_KEY;
 const options = { keepAliveTimeout: 5000, requestTimeout: 0, insecureHTTPParser: false };
 if (secure) Object.assign(options, { cert: readFileSync(process.env.TLS_CERT), key: readFileSync(process.env.TLS_KEY) });
-const server = secure ? createSecureServer(options, answer) : createServer(options, answer);
+const plain = () => (process.env.HTTP2 ? createHttp2Server(answer) : createServer(options, answer));
+const server = secure ? createSecureServer(options, answer) : plain();
 
 let count = 0; // requests seen: a test that expects a refusal asks whether anything came through
 

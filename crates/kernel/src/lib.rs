@@ -24,4 +24,4 @@ pub mod refusal;
 #[cfg(test)]
 mod tests;
 
-pub use refusal::{Failure, Refusal, Rejection};
+pub use refusal::{Failure, Refusal, Rejection, Unreachable};

@@ -6,6 +6,7 @@ use http::StatusCode;
 use thiserror::Error;
 
 use crate::policy::{Challenge, Reason};
+use crate::request::headers::HeaderFault;
 use crate::request::{ReadFault, RequestFault};
 
 /// A request that does not pass.
@@ -39,8 +40,12 @@ pub enum Rejection {
     /// What was sent to a page of the gateway's own cannot be taken.
     #[error("{0}")]
     BadSubmission(Reason),
-    #[error("the body is larger than the page takes")]
+    #[error("the body is larger than the page or the route takes")]
     TooLarge,
+    #[error("the body came too slowly")]
+    TooSlow,
+    #[error("the request has come through this gateway before")]
+    Loop,
 }
 
 /// Our side.
@@ -52,8 +57,8 @@ pub enum Failure {
     Store(String),
     #[error("the IdP did not answer: {0}")]
     Idp(String),
-    #[error("no connection to the upstream: {0}")]
-    UpstreamUnreachable(String),
+    #[error("no connection to the upstream: {detail}")]
+    UpstreamUnreachable { why: Unreachable, detail: String },
     #[error("the upstream did not answer within {0:?}")]
     UpstreamTimedOut(Duration),
     #[error("the upstream's answer is not HTTP: {0}")]
@@ -62,6 +67,21 @@ pub enum Failure {
     Overloaded,
     #[error("a case that cannot happen: {0}")]
     Bug(&'static str),
+}
+
+/// Why there was no connection to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreachable {
+    /// Its name means nothing.
+    Name,
+    /// Its address is one that no upstream may have.
+    AddressRefused,
+    /// Nobody answered in time.
+    TimedOut,
+    /// The connection was refused, or broke before it was used.
+    Connection,
+    /// It could not be verified, or did not agree to speak as the route says.
+    Tls,
 }
 
 impl Refusal {
@@ -88,6 +108,7 @@ impl Rejection {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(RequestFault::Framing(fault)) => fault.status(),
+            Self::Malformed(RequestFault::Header(HeaderFault::Expectation)) => StatusCode::EXPECTATION_FAILED,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::UnknownHost => StatusCode::UNAUTHORIZED,
@@ -100,6 +121,8 @@ impl Rejection {
             Self::NoPage(_) => StatusCode::NOT_FOUND,
             Self::BadSubmission(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Loop => StatusCode::LOOP_DETECTED,
         }
     }
 
@@ -113,6 +136,8 @@ impl Rejection {
             Self::Forbidden(reason) | Self::NoPage(reason) | Self::BadSubmission(reason) => *reason,
             Self::Throttled { .. } => Reason::RateLimited,
             Self::TooLarge => Reason::BodyTooLarge,
+            Self::TooSlow => Reason::BodyTooSlow,
+            Self::Loop => Reason::LoopDetected,
         }
     }
 }
@@ -122,8 +147,8 @@ impl Failure {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Audit | Self::Store(_) | Self::Idp(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::UpstreamUnreachable(_) | Self::UpstreamAnswer(_) => StatusCode::BAD_GATEWAY,
-            Self::UpstreamTimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamTimedOut(_) | Self::UpstreamUnreachable { why: Unreachable::TimedOut, .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamUnreachable { .. } | Self::UpstreamAnswer(_) => StatusCode::BAD_GATEWAY,
             Self::Bug(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -134,8 +159,8 @@ impl Failure {
             Self::Audit => Reason::AuditUnavailable,
             Self::Store(_) => Reason::StoreUnavailable,
             Self::Idp(_) => Reason::IdpUnavailable,
-            Self::UpstreamUnreachable(_) => Reason::UpstreamUnreachable,
-            Self::UpstreamTimedOut(_) => Reason::UpstreamTimedOut,
+            Self::UpstreamTimedOut(_) | Self::UpstreamUnreachable { why: Unreachable::TimedOut, .. } => Reason::UpstreamTimedOut,
+            Self::UpstreamUnreachable { .. } => Reason::UpstreamUnreachable,
             Self::UpstreamAnswer(_) => Reason::UpstreamAnswerInvalid,
             Self::Overloaded => Reason::Overloaded,
             Self::Bug(_) => Reason::InternalError,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use proptest::prelude::*;
 
+use crate::Unreachable;
 use crate::event::{
     AccountChange, AccountFacts, AuthenticationFacts, AuthenticationStep, Body, ChangedBy, EntityChange, EntityFacts, ExchangeFacts,
     ExchangeOutcome, LifecycleChange, LifecycleFacts, Weight,
@@ -18,6 +19,7 @@ use crate::policy::decide::{Challenge, StepUp};
 use crate::quota::{Rate, RateFault};
 use crate::redirect::{Fragment, ReturnPlace};
 use crate::request::framing::FramingFault;
+use crate::request::headers::HeaderFault;
 use crate::request::host::Authority;
 use crate::request::path::{CanonicalPath, PathFault};
 use crate::request::{ReadFault, RequestFault, RequestId};
@@ -88,6 +90,9 @@ fn every_refusal_of_theirs_has_its_status_and_reason() {
     check(Rejection::NoPage(Reason::NoSuchPage), 404, Reason::NoSuchPage);
     check(Rejection::BadSubmission(Reason::FactorCodeWrong), 400, Reason::FactorCodeWrong);
     check(Rejection::TooLarge, 413, Reason::BodyTooLarge);
+    check(Rejection::TooSlow, 408, Reason::BodyTooSlow);
+    check(Rejection::Loop, 508, Reason::LoopDetected);
+    check(Rejection::Malformed(RequestFault::Header(HeaderFault::Expectation)), 417, Reason::MalformedRequest);
     assert_eq!(Refusal::from(ReadFault::Misdirected), Refusal::from(Rejection::Misdirected));
     assert_eq!(Refusal::from(ReadFault::Malformed(RequestFault::Query)), Refusal::from(Rejection::Malformed(RequestFault::Query)));
 }
@@ -99,7 +104,10 @@ fn every_failure_of_ours_has_its_status_and_reason() {
     check(Failure::Store(text()), 503, Reason::StoreUnavailable);
     check(Failure::Idp(text()), 503, Reason::IdpUnavailable);
     check(Failure::Overloaded, 503, Reason::Overloaded);
-    check(Failure::UpstreamUnreachable(text()), 502, Reason::UpstreamUnreachable);
+    for why in [Unreachable::Name, Unreachable::AddressRefused, Unreachable::Connection, Unreachable::Tls] {
+        check(Failure::UpstreamUnreachable { why, detail: text() }, 502, Reason::UpstreamUnreachable);
+    }
+    check(Failure::UpstreamUnreachable { why: Unreachable::TimedOut, detail: text() }, 504, Reason::UpstreamTimedOut);
     check(Failure::UpstreamAnswer(text()), 502, Reason::UpstreamAnswerInvalid);
     check(Failure::UpstreamTimedOut(Duration::from_secs(1)), 504, Reason::UpstreamTimedOut);
     check(Failure::Bug("x"), 500, Reason::InternalError);

@@ -68,6 +68,17 @@ async fn an_idle_connection_is_closed() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_nothing_of_an_answer_is_not_waited_for() {
+    let short = Duration::from_millis(50);
+    let deadlines = Deadlines { write: short, drain: short, ..Deadlines::default() };
+    let stand = start_with(Settings { deadlines, ..settings() }, Profile::Modern);
+    let (mut client, connection) = connect(&stand).await;
+    let held = client.send_request(get("/endless")).await.unwrap();
+    let _ = tokio::time::timeout(PATIENCE, connection).await.expect("the connection stayed open");
+    drop(held);
+}
+
+#[tokio::test]
 async fn shutting_down_answers_open_streams() {
     let mut stand = start();
     let (mut client, connection) = connect(&stand).await;
@@ -177,4 +188,40 @@ async fn a_path_is_handed_on_as_it_was_sent_or_not_at_all() {
     // The frame parser cuts a fragment off before anybody can see it. What is judged, recorded and forwarded is the rest,
     // so that there is one reading still.
     assert_eq!(reached("/a#b").await, ["https://app.test/a", "https://app.test/good"]);
+}
+
+fn extended(path: &str, protocol: &'static str) -> Request<Body> {
+    let mut request = Request::builder().method("CONNECT").uri(format!("https://app.test{path}")).body(body::empty()).unwrap();
+    request.extensions_mut().insert(hyper::ext::Protocol::from_static(protocol));
+    request.headers_mut().insert("sec-websocket-version", "13".parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn a_stream_becomes_a_websocket_where_the_answer_says_so() {
+    let mut stand = start();
+    let (mut client, _connection) = connect(&stand).await;
+    // The setting that allows it comes with the first answer at the latest.
+    client.send_request(get("/a")).await.unwrap();
+    stand.next().await;
+    let answer = client.send_request(extended("/upgrade", "websocket")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let mut stream = TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
+    stream.write_all(b"hello").await.unwrap();
+    let mut echo = [0; 5];
+    stream.read_exact(&mut echo).await.unwrap();
+    assert_eq!(&echo, b"hello");
+    let met = stand.next().await;
+    assert!(met.target.ends_with("/upgrade"), "{}", met.target);
+}
+
+#[tokio::test]
+async fn an_answer_cannot_open_a_stream_that_is_no_websocket() {
+    let stand = start();
+    let (mut client, _connection) = connect(&stand).await;
+    client.send_request(get("/a")).await.unwrap();
+    for request in [extended("/a", "websocket"), extended("/open", "websocket"), extended("/a", "connect-udp")] {
+        let answer = client.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
 }

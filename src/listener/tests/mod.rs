@@ -49,6 +49,7 @@ impl Handler for Recorder {
     async fn handle(&self, facts: RequestFacts, mut request: Request<Incoming>) -> Result<Response<Body>, HandlerAbort> {
         let path = request.uri().path().to_owned();
         let target = request.uri().to_string();
+        let version = request.version();
         if path == "/upgrade" || path == "/open" {
             let upgrade = hyper::upgrade::on(&mut request);
             tokio::spawn(async move {
@@ -73,8 +74,18 @@ impl Handler for Recorder {
             }
             _ => fault.or(body_fault.found()).map_or(StatusCode::OK, |fault| fault.status()),
         };
-        let mut answer = Response::new(if broken { body::empty() } else { body::full(path) });
+        let mut answer = Response::new(if broken { body::empty() } else { body::full(path.clone()) });
         *answer.status_mut() = status;
+        if path == "/endless" {
+            *answer.body_mut() = Endless.boxed_unsync();
+            return Ok(answer);
+        }
+        if path == "/upgrade" && version == ::http::Version::HTTP_2 {
+            *answer.status_mut() = StatusCode::OK;
+            *answer.body_mut() = body::empty();
+            answer.extensions_mut().insert(body::Opened);
+            return Ok(answer);
+        }
         if status == StatusCode::SWITCHING_PROTOCOLS {
             *answer.body_mut() = body::empty();
             answer.headers_mut().insert("connection", "upgrade".parse().unwrap());
@@ -226,4 +237,18 @@ pub async fn read_until(client: &mut TlsStream<TcpStream>, end: &str) -> String 
 
 pub fn statuses(answer: &str) -> Vec<&str> {
     answer.split("HTTP/1.").skip(1).map(|part| &part[2..5]).collect()
+}
+
+/// A body that goes on for as long as somebody takes of it.
+struct Endless;
+
+impl hyper::body::Body for Endless {
+    type Data = bytes::Bytes;
+    type Error = crate::web::body::BodyError;
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
+        std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(bytes::Bytes::from_static(&[b'x'; 16_384])))))
+    }
 }

@@ -151,6 +151,7 @@ const fn onward(reason: Reason) -> Onward {
         | Reason::Misdirected
         | Reason::AuditUnavailable
         | Reason::StoreUnavailable
+        | Reason::BodyTooSlow
         | Reason::UpstreamUnreachable
         | Reason::UpstreamTimedOut
         | Reason::UpstreamAnswerInvalid
@@ -163,6 +164,7 @@ const fn onward(reason: Reason) -> Onward {
         | Reason::MethodNotAllowed
         | Reason::NoSuchPage
         | Reason::BodyTooLarge
+        | Reason::LoopDetected
         | Reason::RedirectRejected
         | Reason::LogoutTokenInvalid => Onward::Portal,
         Reason::LockedOut => Onward::Nowhere,
@@ -208,6 +210,8 @@ fn picture<'a>(t: &'static Messages, reason: Reason, context: &'a ErrorContext) 
         | Reason::MethodNotAllowed
         | Reason::NoSuchPage
         | Reason::BodyTooLarge
+        | Reason::BodyTooSlow
+        | Reason::LoopDetected
         | Reason::SignInNotBegun
         | Reason::IdpRefused
         | Reason::IdpAnswerInvalid

@@ -151,9 +151,63 @@ async fn a_client_that_stops_sending_is_not_waited_for() {
     pieces.send(piece("begun")).await.unwrap();
     tokio::time::pause();
     let refusal = bench.forward(request(Method::POST, "/x", body)).await.unwrap_err();
-    assert_eq!(refusal.status(), 400);
+    assert_eq!((refusal.status().as_u16(), refusal.reason()), (408, Reason::BodyTooSlow));
     assert_eq!(bench.end().bytes_in, 5);
     assert_eq!(bench.end().outcome, ExchangeOutcome::ClientLeft);
+}
+
+/// A route that bounds pauses alone.
+fn at_any_rate(address: SocketAddr) -> Bench {
+    Bench::with(vec![at(Scheme::Http, &address.ip().to_string(), address.port())], |way| way.limits.body_rate_min = 0)
+}
+
+/// Sends `size` bytes every `pause`, `times` times, and returns the status or refusal.
+async fn dripping(bench: &Bench, size: usize, pause: Duration, times: u32) -> Result<u16, Reason> {
+    let (pieces, body) = piecemeal();
+    tokio::spawn(async move {
+        for _ in 0..times {
+            tokio::time::sleep(pause).await;
+            if pieces.send(Ok(Frame::data(vec![b'x'; size].into()))).await.is_err() {
+                return;
+            }
+        }
+    });
+    let answered = bench.forward(request(Method::POST, "/x", body)).await;
+    answered.map(|response| response.status().as_u16()).map_err(|refusal| refusal.reason())
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_given_up_and_a_slow_one_is_not() {
+    let address = reading_to("0\r\n\r\n").await;
+    tokio::time::pause();
+    let ten = Duration::from_secs(10);
+    assert_eq!(dripping(&Bench::new(&[address]), 1, ten, 20).await, Err(Reason::BodyTooSlow));
+    assert_eq!(dripping(&Bench::new(&[address]), 900, ten, 200).await, Err(Reason::BodyTooSlow), "below the rate");
+    assert_eq!(dripping(&Bench::new(&[address]), 1_000, ten, 200).await, Ok(200), "at the rate");
+    assert_eq!(dripping(&at_any_rate(address), 1, ten, 20).await, Ok(200), "without a bound");
+    // What came fast before does not pay for a trickle after it.
+    let (pieces, body) = piecemeal();
+    tokio::spawn(async move {
+        let _ = pieces.send(Ok(Frame::data(vec![b'x'; 10_000_000].into()))).await;
+        while pieces.send(piece("x")).await.is_ok() {
+            tokio::time::sleep(ten).await;
+        }
+    });
+    let refusal = Bench::new(&[address]).forward(request(Method::POST, "/x", body)).await.unwrap_err();
+    assert_eq!(refusal.reason(), Reason::BodyTooSlow);
+}
+
+#[tokio::test]
+async fn a_body_over_the_routes_bound_is_refused_announced_or_not() {
+    let address = reading_to("0\r\n\r\n").await;
+    let at_most = |bytes| {
+        Bench::with(vec![at(Scheme::Http, &address.ip().to_string(), address.port())], move |way| way.limits.body_bytes_max = Some(bytes))
+    };
+    let refusal = at_most(4).forward(request(Method::POST, "/x", body::full("hello"))).await.unwrap_err();
+    assert_eq!((refusal.status().as_u16(), refusal.reason()), (413, Reason::BodyTooLarge));
+    tokio::time::pause();
+    assert_eq!(dripping(&at_most(99), 10, Duration::from_millis(1), 10).await, Err(Reason::BodyTooLarge));
+    assert_eq!(dripping(&at_most(100), 10, Duration::from_millis(1), 10).await, Ok(200));
 }
 
 async fn silent() -> SocketAddr {
@@ -175,7 +229,7 @@ async fn an_upstream_that_does_not_answer_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_long_upload_does_not_use_up_the_time_for_the_answer() {
-    let bench = Bench::new(&[reading_to("0\r\n\r\n").await]);
+    let bench = at_any_rate(reading_to("0\r\n\r\n").await);
     let (pieces, body) = piecemeal();
     tokio::time::pause();
     tokio::spawn(async move {

@@ -1,6 +1,7 @@
 //! What an upstream is told, and that nobody but the gateway tells it (HD-01..HD-07).
 
 use super::*;
+use crate::upstream::Via;
 
 /// The head that the upstream received for a request with these fields.
 async fn head(bench: &Bench, path: &str, fields: &[(&str, &[u8])]) -> Vec<(String, String)> {
@@ -62,7 +63,7 @@ async fn a_person_is_stated_once_whatever_the_client_states() {
     assert_eq!(values(&head, "x-forwarded-host"), ["app.test"]);
     assert_eq!(values(&head, "x-forwarded-proto"), ["https"]);
     assert_eq!(values(&head, "forwarded"), ["for=192.0.2.9;host=\"app.test\";proto=https"]);
-    assert_eq!(values(&head, "via"), ["1.1 portcullis"]);
+    assert_eq!(values(&head, "via"), ["1.1 portcullis-30ab2065"]);
     let all = format!("{head:?}");
     assert!(!["root", "evil", "127.0.0.1", "DELETE", "/admin", "a.b.c"].iter().any(|word| all.contains(word)), "{all}");
 }
@@ -138,5 +139,56 @@ async fn an_answer_states_nothing_in_the_gateways_name() {
     .await;
     let response = Bench::new(&[address]).forward(get("/x")).await.unwrap();
     let names: Vec<_> = response.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-    assert_eq!(names, [("content-length", "0"), ("set-cookie", "a=1")]);
+    assert_eq!(names, [("content-length", "0"), ("set-cookie", "a=1"), ("via", "1.1 portcullis-30ab2065")]);
+}
+
+#[tokio::test]
+async fn the_crumbs_of_a_cookie_become_one_field_again() {
+    let fields: [(&str, &[u8]); 4] =
+        [("cookie", b"a=1"), ("cookie", b"__Host-portcullis=secret"), ("cookie", b"b=2; c=3"), ("cookie", b"d=4")];
+    let head = head(&bench().await, "/x", &fields).await;
+    assert_eq!(values(&head, "cookie"), ["a=1; b=2; c=3; d=4"]);
+}
+
+#[test]
+fn a_gateway_knows_itself_in_via_and_nobody_else() {
+    let via = Via::new("https://gate.test");
+    let comes_round = |values: &[&str]| {
+        let mut fields = http::HeaderMap::new();
+        for value in values {
+            fields.append("via", value.parse().unwrap());
+        }
+        via.is_in(&fields)
+    };
+    for values in [
+        &["1.1 portcullis-30ab2065"][..],
+        &["1.0 proxy", "2 portcullis-30ab2065"],
+        &["1.0 proxy, 1.1 PORTCULLIS-30ab2065 (a comment), 1.1 other"],
+        &["HTTP/1.1   portcullis-30ab2065"],
+    ] {
+        assert!(comes_round(values), "{values:?}");
+    }
+    for values in
+        [&[][..], &["1.1 portcullis"], &["1.1 portcullis-00000000"], &["1.1 other (portcullis-30ab2065)"], &["portcullis-30ab2065"]]
+    {
+        assert!(!comes_round(values), "{values:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_options_passes_as_many_gateways_as_it_says() {
+    let bench = bench().await;
+    let options = async |value: Option<&str>| {
+        let mut asked = request(Method::OPTIONS, "/x", body::empty());
+        value.map(|value| asked.headers_mut().insert("max-forwards", value.parse().unwrap()));
+        let response = bench.forward(asked).await.unwrap();
+        let (status, body) = (response.status(), response.into_body().collect().await.unwrap().to_bytes());
+        (status.as_u16(), String::from_utf8_lossy(&body).into_owned())
+    };
+    assert_eq!(options(Some("0")).await, (204, String::new()));
+    assert!(options(Some("10")).await.1.contains("max-forwards: 9\r\n"));
+    assert!(!options(None).await.1.contains("max-forwards"));
+    assert!(options(Some("all")).await.1.contains("max-forwards: all\r\n"));
+    let head = head(&bench, "/x", &[("max-forwards", b"0")]).await;
+    assert_eq!(values(&head, "max-forwards"), ["0"], "it is not for a GET");
 }

@@ -7,9 +7,13 @@ mod assertions;
 mod bodies;
 mod framing;
 mod headers;
+mod health;
+mod http2;
 mod pooling;
 mod tls;
+mod tls_agreed;
 mod websockets;
+mod websockets_http2;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -31,7 +35,7 @@ use kernel::request::client::{ClientAddress, TrustedProxies};
 use kernel::request::host::Authority;
 use kernel::request::{CanonicalRequest, Connection, RequestId};
 use kernel::route::matcher::PathPattern;
-use kernel::route::{Route, RouteId, Scheme, SecondSpellings, Upstream};
+use kernel::route::{Endpoint, Route, RouteId, SecondSpellings, Upstream};
 use kernel::session::SessionId;
 use kernel::time::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::assertion::AssertionKey;
-use super::{ExchangeEnd, ForwardContext, Limits, Settings, Upstreams};
+use super::{ExchangeEnd, ForwardContext, Incoming, Limits, Protocol, Settings, Tls, Upstreams, WaySettings, Ways};
 use crate::web::body::{self, Body};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -48,6 +52,7 @@ const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 /// The room with one route, `app.test`, whose paths under `/public/` are open to everybody and all others to anyone signed in.
 pub struct Bench {
     pub upstreams: Arc<Upstreams>,
+    pub ways: Ways,
     pub route: Arc<Route>,
     pub identity: Arc<Identity>,
     pub cut: CancellationToken,
@@ -59,16 +64,23 @@ impl Bench {
         Self::with(addresses.iter().map(|address| at(Scheme::Http, &address.ip().to_string(), address.port())).collect(), |_| {})
     }
 
-    pub fn with(upstreams: Vec<Upstream>, change: impl FnOnce(&mut Settings)) -> Self {
+    pub fn with(upstreams: Vec<Upstream>, change: impl FnOnce(&mut WaySettings)) -> Self {
+        Self::among(upstreams, vec![], change)
+    }
+
+    pub fn among(upstreams: Vec<Upstream>, own_listeners: Vec<SocketAddr>, change: impl FnOnce(&mut WaySettings)) -> Self {
         let key = AssertionKey::from_pkcs8(&AssertionKey::generate().unwrap()).unwrap();
-        let mut settings = Settings {
-            gateway: "https://gate.test".to_owned(),
-            assertion_key: key,
-            extra_roots: vec![],
-            own_listeners: vec![],
+        let settings = Settings { gateway: "https://gate.test".to_owned(), assertion_key: key, own_listeners };
+        let mut way = WaySettings {
+            route: RouteId::new("app"),
+            upstreams: upstreams.clone(),
+            protocol: Protocol::Http1,
+            tls: Tls::default(),
             limits: Limits::default(),
+            health: None,
         };
-        change(&mut settings);
+        change(&mut way);
+        let room = Upstreams::new(settings, TaskTracker::new(), CancellationToken::new());
         let route = Route {
             id: RouteId::new("app"),
             from: Authority::parse("app.test").unwrap(),
@@ -82,7 +94,8 @@ impl Bench {
             recorded_parameters: vec![],
         };
         Self {
-            upstreams: Upstreams::new(settings, TaskTracker::new(), CancellationToken::new()),
+            ways: room.ways(vec![way]),
+            upstreams: room,
             route: Arc::new(route),
             identity: identity("ana", &["dev", "sre"]),
             cut: CancellationToken::new(),
@@ -94,7 +107,11 @@ impl Bench {
         let mut shell = Request::new(());
         *shell.method_mut() = request.method().clone();
         *shell.uri_mut() = request.uri().clone();
+        *shell.version_mut() = request.version();
         *shell.headers_mut() = request.headers().clone();
+        if let Some(protocol) = request.extensions().get::<hyper::ext::Protocol>() {
+            shell.extensions_mut().insert(kernel::request::ExtendedConnect(protocol.as_str().into()));
+        }
         let (head, ()) = shell.into_parts();
         let peer = ClientAddress::new("192.0.2.9".parse().unwrap());
         let connection = Connection { peer, port: 443, server_name: None, raw_target: None, fault: None };
@@ -110,7 +127,15 @@ impl Bench {
     pub async fn forward(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
         let recorded = self.recorded(&request);
         let (head, body) = request.into_parts();
-        self.upstreams.forward(recorded, self.context(), &head.headers, body, None).await
+        self.send(recorded, Incoming { headers: &head.headers, body, on_upgrade: None }).await
+    }
+
+    pub async fn send<B>(&self, recorded: Recorded, client: Incoming<'_, B>) -> Result<Response<Body>, Refusal>
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<crate::web::body::BodyError>,
+    {
+        self.upstreams.forward(self.ways.of(&self.route.id).unwrap(), recorded, self.context(), client).await
     }
 
     pub fn context(&self) -> ForwardContext {
@@ -127,7 +152,7 @@ impl Bench {
 
     /// The one end that was reported.
     pub fn end(&self) -> ExchangeEnd {
-        let ends = self.ends.lock().unwrap();
+        let ends = self.ends.lock().unwrap().clone();
         assert_eq!(ends.len(), 1, "reported once");
         ends[0].clone()
     }
@@ -138,12 +163,12 @@ impl Bench {
 
     /// Connections that wait and still live.
     pub fn idle_alive(&self) -> usize {
-        self.upstreams.pools.iter().for_each(|pool| pool.sweep());
+        self.ways.backends().for_each(|backend| backend.sweep());
         self.idle()
     }
 
     pub fn idle(&self) -> usize {
-        self.upstreams.pools.iter().map(|pool| pool.idle()).sum()
+        self.ways.backends().map(|backend| backend.pool.idle()).sum()
     }
 }
 
@@ -170,8 +195,17 @@ fn rule(id: &str, path: &str, audience: Audience) -> Rule {
     }
 }
 
+pub enum Scheme {
+    Http,
+    Https,
+}
+
 pub fn at(scheme: Scheme, host: &str, port: u16) -> Upstream {
-    Upstream { scheme, host: host.into(), port }
+    let endpoint = Endpoint { host: host.into(), port };
+    match scheme {
+        Scheme::Http => Upstream::Http(endpoint),
+        Scheme::Https => Upstream::Https(endpoint),
+    }
 }
 
 pub fn get(path: &str) -> Request<Body> {

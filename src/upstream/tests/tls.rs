@@ -52,12 +52,12 @@ async fn serving((certificate, key): (CertificateDer<'static>, KeyPair)) -> (u16
 }
 
 fn bench(host: &str, port: u16, roots: Vec<CertificateDer<'static>>) -> Bench {
-    Bench::with(vec![at(Scheme::Https, host, port)], |settings| settings.extra_roots = roots)
+    Bench::with(vec![at(Scheme::Https, host, port)], |way| way.tls.roots = roots)
 }
 
 async fn refused(bench: &Bench, requests: &AtomicUsize, why: &str) {
     let refusal = bench.get("/x").await.unwrap_err();
-    let Refusal::Failure(Failure::UpstreamUnreachable(detail)) = refusal else { panic!("{why}: {refusal:?}") };
+    let Refusal::Failure(Failure::UpstreamUnreachable { detail, .. }) = refusal else { panic!("{why}: {refusal:?}") };
     assert!(detail.contains("TLS"), "{why}: {detail}");
     assert_eq!(requests.load(Ordering::SeqCst), 0, "{why}");
 }

@@ -20,7 +20,7 @@ fn client(bench: &Arc<Bench>) -> DuplexStream {
             let on_upgrade = Some(hyper::upgrade::on(&mut request));
             let recorded = bench.recorded(&request);
             let (head, body) = request.into_parts();
-            let answered = bench.upstreams.forward(recorded, bench.context(), &head.headers, body, on_upgrade).await;
+            let answered = bench.send(recorded, Incoming { headers: &head.headers, body, on_upgrade }).await;
             Ok::<_, Infallible>(answered.unwrap_or_else(|refusal| {
                 let mut response = Response::new(body::empty());
                 *response.status_mut() = refusal.status();

@@ -1,4 +1,5 @@
-//! What nginx, Apache and Node say they understood equals what was authorised, whatever the target (PN, pass rule).
+//! What nginx, Apache, HAProxy and Node say they understood equals what was authorised, whatever the target, in HTTP/1.1 and in
+//! HTTP/2 (PN, pass rule).
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -75,8 +76,9 @@ async fn start(command: impl FnOnce(&Path, u16) -> Command) -> (Program, SocketA
     panic!("{address} does not answer");
 }
 
-fn configured(program: &str, template: &str, folder: &Path, port: u16) -> Command {
-    let text = std::fs::read_to_string(environment().join(template)).unwrap();
+/// A program on its template; `change` is what it is to do otherwise.
+fn configured(program: &str, template: &str, folder: &Path, port: u16, change: impl FnOnce(String) -> String) -> Command {
+    let text = change(std::fs::read_to_string(environment().join(template)).unwrap());
     let file = folder.join("server.conf");
     std::fs::write(&file, text.replace("@PORT@", &port.to_string()).replace("@DIR@", folder.to_str().unwrap())).unwrap();
     let mut command = Command::new(program);
@@ -93,9 +95,10 @@ fn environment() -> &'static Path {
 }
 
 /// Sends every target; where the back end answers, `understood` is what it says, decoded.
-async fn check(upstream: SocketAddr, understood: impl Fn(&Answer) -> Option<String>) {
+async fn check(upstream: SocketAddr, protocol: &str, understood: impl Fn(&Answer) -> Option<String>) {
     let world = super::start().await;
-    world.write_route("app", upstream, "[[allow]]\nid = \"app\"\npublic = true\npaths = [\"/app/**\"]\n");
+    let rules = format!("[[allow]]\nid = \"app\"\npublic = true\npaths = [\"/app/**\"]\n[upstream]\nprotocol = \"{protocol}\"\n");
+    world.write_route("app", upstream, &rules);
     world.server().reload().await.unwrap();
     let mut passed = 0;
     for target in TARGETS {
@@ -125,36 +128,84 @@ fn json_field(reply: &Answer, server: &str, name: &str) -> Option<String> {
     is_back_end.then(|| told[name].as_str().unwrap().to_owned())
 }
 
-#[tokio::test]
-async fn nginx_understands_what_was_authorised() {
-    let (_program, address) = start(|folder, port| {
-        let mut command = configured("/usr/sbin/nginx", "nginx.conf.template", folder, port);
+/// The path of a target as it stood on the wire.
+fn decoded(target: String) -> String {
+    percent_decode_str(target.split('?').next().unwrap()).decode_utf8().unwrap().into_owned()
+}
+
+async fn nginx(change: impl FnOnce(String) -> String) -> (Program, SocketAddr) {
+    start(|folder, port| {
+        let mut command = configured("/usr/sbin/nginx", "nginx.conf.template", folder, port, change);
         command.arg("-e").arg(folder.join("error.log"));
         command
     })
-    .await;
-    check(address, |reply| json_field(reply, "nginx", "uri")).await;
+    .await
+}
+
+async fn apache(change: impl FnOnce(String) -> String) -> (Program, SocketAddr) {
+    start(|folder, port| {
+        let mut command = configured("/usr/sbin/apache2", "apache.conf.template", folder, port, change);
+        command.arg("-DFOREGROUND");
+        command
+    })
+    .await
+}
+
+async fn node(http2: &str) -> (Program, SocketAddr) {
+    start(|_, port| {
+        let mut command = Command::new("node");
+        command.arg(environment().join("upstream.mjs")).env("PORT", port.to_string()).env("HTTP2", http2);
+        command
+    })
+    .await
+}
+
+#[tokio::test]
+async fn nginx_understands_what_was_authorised() {
+    let (_program, address) = nginx(|text| text).await;
+    check(address, "h1", |reply| json_field(reply, "nginx", "uri")).await;
+}
+
+#[tokio::test]
+async fn nginx_understands_what_was_authorised_in_http_2() {
+    let (_program, address) = nginx(|text| text.replace("listen 127.0.0.1:@PORT@;", "listen 127.0.0.1:@PORT@ http2;")).await;
+    check(address, "h2", |reply| json_field(reply, "nginx", "uri")).await;
 }
 
 #[tokio::test]
 async fn apache_understands_what_was_authorised() {
+    let (_program, address) = apache(|text| text).await;
+    check(address, "h1", |reply| reply.field("x-understood-uri").map(str::to_owned)).await;
+}
+
+#[tokio::test]
+async fn apache_understands_what_was_authorised_in_http_2() {
+    let http2 = "LoadModule http2_module /usr/lib/apache2/modules/mod_http2.so\nProtocols h2c http/1.1\n";
+    let (_program, address) = apache(|text| text + http2).await;
+    check(address, "h2", |reply| reply.field("x-understood-uri").map(str::to_owned)).await;
+}
+
+#[tokio::test]
+async fn haproxy_understands_what_was_authorised_in_both_versions() {
     let (_program, address) = start(|folder, port| {
-        let mut command = configured("/usr/sbin/apache2", "apache.conf.template", folder, port);
-        command.arg("-DFOREGROUND");
+        let mut command = configured("/usr/sbin/haproxy", "haproxy.conf.template", folder, port, |text| text);
+        command.arg("-db");
         command
     })
     .await;
-    check(address, |reply| reply.field("x-understood-uri").map(str::to_owned)).await;
+    for protocol in ["h1", "h2"] {
+        check(address, protocol, |reply| json_field(reply, "haproxy", "uri").map(decoded)).await;
+    }
 }
 
 #[tokio::test]
 async fn node_understands_what_was_authorised() {
-    let (_program, address) = start(|_, port| {
-        let mut command = Command::new("node");
-        command.arg(environment().join("upstream.mjs")).env("PORT", port.to_string());
-        command
-    })
-    .await;
-    let path = |url: String| percent_decode_str(url.split('?').next().unwrap()).decode_utf8().unwrap().into_owned();
-    check(address, |reply| json_field(reply, "node", "url").map(path)).await;
+    let (_program, address) = node("").await;
+    check(address, "h1", |reply| json_field(reply, "node", "url").map(decoded)).await;
+}
+
+#[tokio::test]
+async fn node_understands_what_was_authorised_in_http_2() {
+    let (_program, address) = node("yes").await;
+    check(address, "h2", |reply| json_field(reply, "node", "url").map(decoded)).await;
 }

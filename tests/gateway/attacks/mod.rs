@@ -8,6 +8,7 @@ mod backends;
 mod config;
 mod headers;
 mod paths;
+mod streams;
 
 use std::sync::Arc;
 

@@ -60,8 +60,12 @@ reasons! {
     MethodNotAllowed = "method_not_allowed",
     /// The gateway has no page of that name.
     NoSuchPage = "no_such_page",
-    /// The body is larger than the page takes.
+    /// The body is larger than the page or the route takes.
     BodyTooLarge = "body_too_large",
+    /// The body came too slowly.
+    BodyTooSlow = "body_too_slow",
+    /// The request has come through this gateway before.
+    LoopDetected = "loop_detected",
     /// The sign-in was not begun in this browser, is too old, or was finished already.
     SignInNotBegun = "sign_in_not_begun",
     /// The IdP refused the sign-in.

@@ -23,7 +23,7 @@ use crate::request::client::{ClientAddress, TrustedProxies};
 use crate::request::host::Authority;
 use crate::request::{CanonicalRequest, Connection, RequestId};
 use crate::route::matcher::PathPattern;
-use crate::route::{Route, RouteId, RouteTable, Scheme, SecondSpellings, Target, Upstream};
+use crate::route::{Endpoint, Route, RouteId, RouteTable, SecondSpellings, Target, Upstream};
 use crate::session::SessionId;
 use crate::time::Timestamp;
 
@@ -69,7 +69,7 @@ fn route(rules: Vec<Rule>) -> Arc<Route> {
     Arc::new(Route {
         id: RouteId::new("app"),
         from: Authority::parse("app.test").unwrap(),
-        upstreams: vec![Upstream { scheme: Scheme::Http, host: "127.0.0.1".into(), port: 80 }],
+        upstreams: vec![Upstream::Http(Endpoint { host: "127.0.0.1".into(), port: 80 })],
         class: "internal".into(),
         idle_timeout: None,
         rules,
@@ -415,5 +415,6 @@ fn a_route_is_found_by_its_whole_authority_alone() {
     assert!(RouteTable::new(gateway.clone(), [(*base).clone(), (*base).clone()]).is_err());
     assert!(RouteTable::new(base.from.clone(), [(*base).clone()]).is_err());
     assert_eq!(base.upstreams[0].to_string(), "http://127.0.0.1:80");
-    assert_eq!(Upstream { scheme: Scheme::Https, host: "::1".into(), port: 1 }.to_string(), "https://[::1]:1");
+    assert_eq!(Upstream::Https(Endpoint { host: "::1".into(), port: 1 }).to_string(), "https://[::1]:1");
+    assert_eq!(Upstream::Unix("/run/app.sock".into()).to_string(), "unix:/run/app.sock");
 }

@@ -41,6 +41,8 @@ pub const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode")
 pub const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -154,6 +156,20 @@ pub fn is_stated_by_gateways(name: &HeaderName) -> bool {
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name)
 }
+
+/// Whether a request is gRPC's: its outcome stands in the answer's trailers. gRPC-Web is not: it keeps them in the body.
+#[must_use]
+pub fn is_grpc(fields: &HeaderMap) -> bool {
+    let mut types = fields.get_all(http::header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (types.next(), types.next()) else {
+        return false;
+    };
+    let value = value.as_bytes();
+    let named = value.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC));
+    named && matches!(value.get(GRPC.len()), None | Some(b'+' | b';' | b' '))
+}
+
+const GRPC: &[u8] = b"application/grpc";
 
 /// Whether a name holds a character that programs behind the gateway may read as `-`.
 #[must_use]
@@ -279,9 +295,16 @@ pub(crate) fn check_expectation(headers: &HeaderMap) -> Result<(), HeaderFault> 
     }
 }
 
-/// Whether the client asks for a WebSocket (RFC 6455 §4.1). Any other upgrade is an offer that may be declined, and is
-/// (`Upgrade` does not travel); a WebSocket handshake that is not whole is refused.
+/// Whether the client asks for a WebSocket (RFC 6455 §4.1, RFC 8441 §5). Any other upgrade is an offer that may be declined,
+/// and is (`Upgrade` does not travel); a WebSocket handshake that is not whole is refused.
 pub(crate) fn read_upgrade(head: &http::request::Parts) -> Result<super::Upgrade, HeaderFault> {
+    let once = |name: HeaderName| head.headers.get_all(name).iter().count() == 1;
+    let framed = head.headers.contains_key(http::header::CONTENT_LENGTH) || head.headers.contains_key(http::header::TRANSFER_ENCODING);
+    if is_extended_connect(head) {
+        // There is no key over HTTP/2: nothing here could be taken for an answer to another handshake.
+        let whole = once(http::header::SEC_WEBSOCKET_VERSION) && !framed;
+        return if whole { Ok(super::Upgrade::WebSocket) } else { Err(HeaderFault::UpgradeNotWhole) };
+    }
     let mut offers = head.headers.get_all(http::header::UPGRADE).iter();
     let (Some(offer), another) = (offers.next(), offers.next()) else {
         return Ok(super::Upgrade::None);
@@ -289,16 +312,22 @@ pub(crate) fn read_upgrade(head: &http::request::Parts) -> Result<super::Upgrade
     if head.version != http::Version::HTTP_11 || !offer.as_bytes().eq_ignore_ascii_case(b"websocket") {
         return Ok(super::Upgrade::None);
     }
-    let once = |name: HeaderName| head.headers.get_all(name).iter().count() == 1;
     let asks = connection_lists(&head.headers, "upgrade");
     let whole = head.method == http::Method::GET
         && another.is_none()
         && asks
         && once(http::header::SEC_WEBSOCKET_KEY)
         && once(http::header::SEC_WEBSOCKET_VERSION)
-        && !head.headers.contains_key(http::header::CONTENT_LENGTH)
-        && !head.headers.contains_key(http::header::TRANSFER_ENCODING);
+        && !framed;
     if whole { Ok(super::Upgrade::WebSocket) } else { Err(HeaderFault::UpgradeNotWhole) }
+}
+
+/// Whether this is HTTP/2's way to ask for a WebSocket. Any other CONNECT is not served.
+pub(crate) fn is_extended_connect(head: &http::request::Parts) -> bool {
+    let websocket = |protocol: &super::ExtendedConnect| &*protocol.0 == "websocket";
+    head.version == http::Version::HTTP_2
+        && head.method == http::Method::CONNECT
+        && head.extensions.get::<super::ExtendedConnect>().is_some_and(websocket)
 }
 
 /// The page that opens a WebSocket is one of the same origin (WS-01). Browsers always send `Origin` with the handshake, do not

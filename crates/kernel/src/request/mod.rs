@@ -40,6 +40,10 @@ pub struct Connection<'a> {
     pub fault: Option<framing::FramingFault>,
 }
 
+/// The `:protocol` of an extended CONNECT (RFC 8441 §4). Whoever speaks HTTP/2 puts it into the extensions of the head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtendedConnect(pub Box<str>);
+
 /// A request with one reading.
 #[derive(Clone, Debug)]
 pub struct CanonicalRequest {
@@ -138,6 +142,7 @@ impl CanonicalRequest {
         check_method(&head.method)?;
         headers::check_connection(&head.headers)?;
         headers::check_expectation(&head.headers)?;
+        let upgrade = headers::read_upgrade(head)?;
         let authority = read_authority(head)?;
         let (path, query) = read_target(head)?;
         let caller = read_caller(&head.headers);
@@ -149,7 +154,7 @@ impl CanonicalRequest {
         Ok(Self {
             id,
             received,
-            method: head.method.clone(),
+            method: judged_method(head, upgrade),
             authority,
             port: connection.port,
             path,
@@ -158,7 +163,7 @@ impl CanonicalRequest {
             peer: connection.peer,
             version: head.version,
             caller,
-            upgrade: headers::read_upgrade(head)?,
+            upgrade,
             has_second_spellings: head.headers.keys().any(headers::has_second_spelling),
             raw_target: raw_target(head, connection),
         })
@@ -187,6 +192,14 @@ fn check_method(method: &Method) -> Result<(), RequestFault> {
     let text = method.as_str();
     let token = !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
     if token { Ok(()) } else { Err(RequestFault::Method) }
+}
+
+/// A WebSocket is asked for by GET, or over HTTP/2 by an extended CONNECT, which rules see as the GET that it stands for.
+fn judged_method(head: &Parts, upgrade: Upgrade) -> Method {
+    match upgrade {
+        Upgrade::WebSocket => Method::GET,
+        Upgrade::None => head.method.clone(),
+    }
 }
 
 /// RFC 9112 §3.2.2: the authority of an absolute target counts; ours is stricter, and wants `Host` to agree with it.
@@ -221,7 +234,8 @@ fn read_target(head: &Parts) -> Result<(CanonicalPath, Option<Box<str>>), Reques
         None => uri.authority().is_none(),
         Some(scheme) => scheme == "https" && uri.authority().is_some(),
     };
-    if !scheme_served || head.method == Method::CONNECT {
+    let connects = head.method == Method::CONNECT && !headers::is_extended_connect(head);
+    if !scheme_served || connects {
         return Err(RequestFault::TargetForm);
     }
     let path = CanonicalPath::parse(uri.path())?;

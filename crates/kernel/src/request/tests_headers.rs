@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::client::{ClientAddress, TrustedProxies};
 use super::headers::{self, HeaderFault};
 use super::host::Authority;
-use super::{CanonicalRequest, Connection, ReadFault, RequestFault, RequestId, Upgrade};
+use super::{CanonicalRequest, Connection, ExtendedConnect, ReadFault, RequestFault, RequestId, Upgrade};
 use crate::time::Timestamp;
 
 fn fields(list: &[(&str, &[u8])]) -> HeaderMap {
@@ -166,6 +166,55 @@ fn a_websocket_handshake_is_whole_or_refused() {
         assert_eq!(read("GET", "/", &list).unwrap().upgrade, Upgrade::None);
     }
     assert_eq!(read_as("GET", "/", Version::HTTP_10, &whole, &[]).unwrap().upgrade, Upgrade::None);
+}
+
+fn connect(protocol: Option<&str>, version: Version, list: &[(&str, &[u8])]) -> Result<CanonicalRequest, ReadFault> {
+    let mut request = Request::builder().method("CONNECT").uri("https://app.test/ws?a=b").version(version).body(()).unwrap();
+    *request.headers_mut() = fields(list);
+    if let Some(protocol) = protocol {
+        request.extensions_mut().insert(ExtendedConnect(protocol.into()));
+    }
+    let connection = Connection { peer: address("10.0.0.9"), port: 443, server_name: None, raw_target: None, fault: None };
+    CanonicalRequest::read(&request.into_parts().0, &connection, &TrustedProxies::default(), RequestId::new([0; 16]), Timestamp::EPOCH)
+}
+
+#[test]
+fn a_websocket_over_http_2_is_judged_as_the_get_that_it_stands_for() {
+    let read = connect(Some("websocket"), Version::HTTP_2, &[("sec-websocket-version", b"13")]).unwrap();
+    assert_eq!((read.method.as_str(), read.upgrade, read.target().as_str()), ("GET", Upgrade::WebSocket, "/ws?a=b"));
+    assert_eq!(read.authority, Authority::parse("app.test").unwrap());
+}
+
+#[test]
+fn any_other_connect_is_refused() {
+    let version: (&str, &[u8]) = ("sec-websocket-version", b"13");
+    for (protocol, http, list) in [
+        (None, Version::HTTP_2, vec![version]),
+        (Some("connect-udp"), Version::HTTP_2, vec![version]),
+        (Some("connect-tcp"), Version::HTTP_2, vec![version]),
+        (Some("WebSocket"), Version::HTTP_2, vec![version]),
+        (Some(""), Version::HTTP_2, vec![version]),
+        (Some("websocket"), Version::HTTP_11, vec![version, ("host", b"app.test")]),
+        (Some("websocket"), Version::HTTP_2, vec![]),
+        (Some("websocket"), Version::HTTP_2, vec![version, version]),
+        (Some("websocket"), Version::HTTP_2, vec![version, ("content-length", b"5")]),
+    ] {
+        let read = connect(protocol, http, &list);
+        assert!(matches!(read, Err(ReadFault::Malformed(_))), "{protocol:?} {http:?} {list:?}: {read:?}");
+    }
+}
+
+#[test]
+fn only_a_plain_expectation_is_served_and_another_is_417() {
+    for (value, served) in
+        [(&b"100-continue"[..], true), (b"100-Continue", true), (b"y 100-continue", false), (b"202-accepted", false), (b"", false)]
+    {
+        let read = read("PUT", "/", &[("host", b"app.test"), ("expect", value)]);
+        assert_eq!(read.is_ok(), served, "{value:?}");
+        if let Err(ReadFault::Malformed(fault)) = read {
+            assert_eq!(crate::Rejection::Malformed(fault).status(), 417);
+        }
+    }
 }
 
 #[test]

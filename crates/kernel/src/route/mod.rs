@@ -48,17 +48,19 @@ pub enum SecondSpellings {
 
 /// An upstream address. Names are resolved when a connection is made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Upstream {
-    pub scheme: Scheme,
+pub enum Upstream {
+    Http(Endpoint),
+    Https(Endpoint),
+    /// The absolute path of a socket on this machine.
+    Unix(Box<str>),
+}
+
+/// A host and its port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
     /// DNS name or address, without brackets.
     pub host: Box<str>,
     pub port: u16,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scheme {
-    Http,
-    Https,
 }
 
 /// Where a request is going.
@@ -151,14 +153,16 @@ impl fmt::Debug for RouteId {
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        };
-        if self.host.contains(':') {
-            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{scheme}://{}:{}", self.host, self.port)
+        match self {
+            Self::Http(endpoint) => write!(f, "http://{endpoint}"),
+            Self::Https(endpoint) => write!(f, "https://{endpoint}"),
+            Self::Unix(path) => write!(f, "unix:{path}"),
         }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
     }
 }

@@ -82,8 +82,18 @@ pub const fn words(reason: Reason) -> ReasonWords {
             "Prüfen Sie die Adresse auf Tippfehler oder beginnen Sie bei der Liste Ihrer Systeme.",
         ),
         Reason::BodyTooLarge => {
-            ("Das war zu viel", "Es wurde mehr gesendet, als diese Seite annimmt.", "Gehen Sie zurück und senden Sie weniger.")
+            ("Das war zu viel", "Es wurde mehr gesendet, als hier angenommen wird.", "Gehen Sie zurück und senden Sie weniger.")
         }
+        Reason::BodyTooSlow => (
+            "Das hat zu lange gedauert",
+            "Was Sie gesendet haben, kam zu langsam an; darum hat das Gateway nicht auf den Rest gewartet.",
+            "Prüfen Sie Ihr Netz und senden Sie es dann noch einmal.",
+        ),
+        Reason::LoopDetected => (
+            "Diese Anfrage dreht sich im Kreis",
+            "Die Anfrage ist schon einmal durch dieses Gateway gekommen; darum wurde sie angehalten.",
+            "Es liegt nicht an Ihnen. Melden Sie es der Administration mit der Nummer der Anfrage.",
+        ),
         Reason::SignInNotBegun => (
             "Diese Anmeldung ist abgelaufen",
             "Sie wurde vor zu langer Zeit oder in einem anderen Browser begonnen, oder sie ist schon abgeschlossen.",

@@ -77,7 +77,17 @@ pub const fn words(reason: Reason) -> ReasonWords {
             "The gateway has no page with this address.",
             "Check the address for typing errors, or start from your list of systems.",
         ),
-        Reason::BodyTooLarge => ("That was too much", "More was sent than this page takes.", "Go back and send less."),
+        Reason::BodyTooLarge => ("That was too much", "More was sent than is taken here.", "Go back and send less."),
+        Reason::BodyTooSlow => (
+            "That took too long",
+            "What you sent came too slowly, so the gateway did not wait for the rest.",
+            "Check your network, then send it again.",
+        ),
+        Reason::LoopDetected => (
+            "This request goes in circles",
+            "The request has come through this gateway before, so it was stopped.",
+            "It is not your fault. Tell an admin and give the request number.",
+        ),
         Reason::SignInNotBegun => (
             "This sign-in has expired",
             "It was begun too long ago, in another browser, or it is finished already.",

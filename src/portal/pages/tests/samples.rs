@@ -190,11 +190,15 @@ pub fn refusals() -> Vec<Refusal> {
             Reason::MalformedRequest => Rejection::Malformed(RequestFault::Method).into(),
             Reason::Misdirected => Rejection::Misdirected.into(),
             Reason::BodyTooLarge => Rejection::TooLarge.into(),
+            Reason::BodyTooSlow => Rejection::TooSlow.into(),
+            Reason::LoopDetected => Rejection::Loop.into(),
             Reason::MethodNotAllowed | Reason::NoSuchPage => Rejection::NoPage(*reason).into(),
             Reason::AuditUnavailable => Failure::Audit.into(),
             Reason::StoreUnavailable => Failure::Store("detail for the log".to_owned()).into(),
             Reason::IdpUnavailable => Failure::Idp("detail for the log".to_owned()).into(),
-            Reason::UpstreamUnreachable => Failure::UpstreamUnreachable("detail for the log".to_owned()).into(),
+            Reason::UpstreamUnreachable => {
+                Failure::UpstreamUnreachable { why: kernel::Unreachable::Connection, detail: "detail for the log".to_owned() }.into()
+            }
             Reason::UpstreamTimedOut => Failure::UpstreamTimedOut(Duration::from_secs(30)).into(),
             Reason::UpstreamAnswerInvalid => Failure::UpstreamAnswer("detail for the log".to_owned()).into(),
             Reason::Overloaded => Failure::Overloaded.into(),
