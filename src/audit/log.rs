@@ -18,6 +18,7 @@ use super::media::{Media, is_full};
 use super::note::{NoteFault, Signer};
 use super::reserve::Reserve;
 use super::segment::Segment;
+use super::tiles::Tiles;
 use super::tree::Frontier;
 
 /// An open log.
@@ -28,6 +29,8 @@ pub struct Log {
     pub(super) signer: Signer,
     pub(super) tree: Frontier,
     pub(super) segment: Segment,
+    /// The tree's hashes on disk.
+    pub(super) tiles: Tiles,
     /// The latest checkpoint, as this process wrote it.
     pub(super) latest: String,
     pub(super) reserve: Reserve,
@@ -170,10 +173,10 @@ impl Log {
         let sync = self.segment.records.sync()?;
         self.fence.hold(&*self.media)?;
         self.refuse_fork()?;
-        let leaves: Vec<u8> = self.segment.leaves_pending.concat();
-        self.segment.leaves.append(&leaves)?;
+        self.tiles.extend(&self.segment.leaves_pending)?;
         self.segment.leaves_pending.clear();
-        let note = self.signer.sign(&self.tree)?;
+        let growth = self.tiles.consistency(self.signer.last().map_or(0, |last| last.size))?;
+        let note = self.signer.sign_growth(&self.tree, &growth)?;
         self.fence.remember(&*self.media, &note)?;
         self.segment.checkpoints.append(format!("{note}\n").as_bytes())?;
         self.publish(note)?;
@@ -218,6 +221,7 @@ impl Log {
                 self.fence.restore(&*self.media)?;
                 self.reserve.take()?;
                 self.segment.rescue(&*self.media, &self.tree, &self.latest)?;
+                self.tiles.mend(&*self.media)?;
                 self.sync_names()?;
             }
             Remedy::Stop => return Err(LogFault::Superseded(self.folder.clone())),
@@ -240,7 +244,7 @@ impl Log {
     fn restore_tails(&mut self) -> Result<(), LogFault> {
         self.segment.records.cut()?;
         self.segment.checkpoints.cut()?;
-        self.segment.leaves.cut()
+        self.tiles.cut()
     }
 
     /// C2SP: a log must not sign two histories. What is written as the latest must be what this process wrote.

@@ -5,6 +5,7 @@
 //! [`tail`], which need no running gateway. Formats: OCSF JSON lines ([`record`]), RFC 6962 tree ([`tree`]), C2SP
 //! checkpoints ([`note`]). Shipping to a SIEM reads the segments from the disk and will stand beside, as `sinks`.
 
+mod dropping;
 pub mod export;
 mod fence;
 pub mod index;
@@ -26,11 +27,13 @@ mod segment;
 pub mod stats;
 pub mod tail;
 pub mod text;
+mod tiles;
 mod writer;
 
+pub use dropping::{DropFault, drop_segments};
 pub use meters::StatsSnapshot;
 /// What an auditor has too: tree, files, verification.
-pub use portcullis_verify::{layout, tree, verify};
+pub use portcullis_verify::{dropped, layout, proof, prove, tree, verify};
 pub use recorder::{Durability, QUEUE, Recorder, SEGMENT_BYTES, Settings};
 pub use recover::StartFault;
 

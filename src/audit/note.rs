@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 
 pub use portcullis_verify::note::*;
 
-use super::tree::Frontier;
+use super::proof::is_consistent;
+use super::tree::{Frontier, Hash};
 
 /// Signs the heads of one log.
 pub struct Signer {
@@ -39,11 +40,17 @@ impl Signer {
         self.last = Some(last);
     }
 
-    /// Signs the head of `tree`. A tree that shrank, or has another root at the same size, is refused.
+    /// Signs the head of a tree that has not grown since the last one, or is the first.
     pub fn sign(&mut self, tree: &Frontier) -> Result<String, NoteFault> {
+        self.sign_growth(tree, &[])
+    }
+
+    /// Signs the head of `tree`. `growth` is the consistency proof, read back from the tree's hashes on disk, that the tree begins
+    /// with the one that was signed last: one that shrank, or lacks what was signed, is refused.
+    pub fn sign_growth(&mut self, tree: &Frontier, growth: &[Hash]) -> Result<String, NoteFault> {
         let head = Checkpoint { origin: self.public.name().to_owned(), size: tree.size(), root: tree.root() };
         if let Some(last) = &self.last
-            && (head.size < last.size || (head.size == last.size && head.root != last.root))
+            && !is_consistent((last.size, &last.root), (head.size, &head.root), growth)
         {
             return Err(NoteFault::Inconsistent { signed: last.size, new: head.size });
         }

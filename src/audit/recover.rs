@@ -19,7 +19,8 @@ use super::note::{Checkpoint, NoteFault, PublicKey, Signer};
 use super::reserve::Reserve;
 use super::scan::{Notes, Scan};
 use super::segment::{Records, Segment, Tail};
-use super::tree::Frontier;
+use super::tiles::Tiles;
+use super::tree::{Frontier, Hash};
 
 /// Why the log cannot be opened.
 #[derive(Debug, Error)]
@@ -106,7 +107,7 @@ fn born(folder: &Path, key: &PublicKey) -> Result<Vec<SegmentPaths>, StartFault>
         if !empty || (has_head && signed) {
             break;
         }
-        for path in [&last.checkpoints, &last.frontier, &last.leaves, &last.records] {
+        for path in [&last.checkpoints, &last.frontier, &last.records] {
             match fs::remove_file(path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(fault(path, source)),
                 Ok(()) | Err(_) => {}
@@ -145,7 +146,8 @@ impl Opener<'_> {
         self.fence.remember(&*self.media, &latest)?;
         self.media.replace(&path, latest.as_bytes()).map_err(|source| StartFault::Io { path, source })?;
         let segment = Segment::create(&*self.media, folder, &tree, &latest, self.place.segment_bytes, self.now)?;
-        let log = self.log(segment, tree, latest, 1)?;
+        let tiles = Tiles::create(&*self.media, folder)?;
+        let log = self.log(segment, tiles, tree, latest, 1)?;
         log.sync_names()?;
         Ok(log)
     }
@@ -185,9 +187,11 @@ impl Opener<'_> {
         }
         let mut checkpoints = Tail::open(&*self.media, &last.checkpoints, notes.length)?;
         checkpoints.cut()?;
-        let leaves: Vec<u8> = scan.leaves.concat();
-        self.media.replace(&last.leaves, &leaves).map_err(|source| StartFault::Io { path: last.leaves.clone(), source })?;
-        let leaves = Tail::open(&*self.media, &last.leaves, leaves.len() as u64)?;
+        if notes.last.size < signed.size && signed.size >= start.size() {
+            // It was written there too, before it was the latest, and lost with the power.
+            checkpoints.append(format!("{latest}\n").as_bytes())?;
+        }
+        let tiles = Tiles::resume(&*self.media, folder, &start, &scan.leaves, |take| give_leaves(folder, earlier, take))?;
 
         let bytes_cut = scan.torn.len() as u64;
         let repair = (bytes_cut > 0 || uncovered > 0 || signed.size < signed_size).then_some(Repair {
@@ -198,13 +202,13 @@ impl Opener<'_> {
         let largest = [signed, notes.last].into_iter().max_by_key(|head| head.size);
         largest.into_iter().for_each(|head| self.signer.resume(head));
         let first_note = notes.first_note;
-        let segment = Segment { paths: last.clone(), start, first_note, records, checkpoints, leaves, leaves_pending: Vec::new() };
-        let log = self.log(segment, scan.tree, latest, earlier.len() as u64 + 1)?;
+        let segment = Segment { paths: last.clone(), start, first_note, records, checkpoints, leaves_pending: Vec::new() };
+        let log = self.log(segment, tiles, scan.tree, latest, earlier.len() as u64 + 1)?;
         log.sync_names()?;
         Ok((log, repair))
     }
 
-    fn log(self, segment: Segment, tree: Frontier, latest: String, segments: u64) -> Result<Log, StartFault> {
+    fn log(self, segment: Segment, tiles: Tiles, tree: Frontier, latest: String, segments: u64) -> Result<Log, StartFault> {
         let reserve = Reserve::open(&*self.media, self.place.folder)?;
         Ok(Log {
             media: self.media,
@@ -213,6 +217,7 @@ impl Opener<'_> {
             signer: self.signer,
             tree,
             segment,
+            tiles,
             latest,
             reserve,
             fence: self.fence,
@@ -261,7 +266,8 @@ impl Opener<'_> {
 fn start_of(folder: &Path, last: &SegmentPaths, earlier: &[SegmentPaths], first_head: &Checkpoint) -> Result<Frontier, StartFault> {
     let vouched = |tree: &Frontier| first_head.size == tree.size() && first_head.root == tree.root();
     let kept = fs::read_to_string(&last.frontier).ok().and_then(|text| layout::parse_frontier(&text)).filter(vouched);
-    let tree = match kept {
+    let by_hashes = || Tiles::tree(folder, last.first).filter(vouched);
+    let tree = match kept.or_else(by_hashes) {
         Some(tree) => tree,
         None => earlier
             .iter()
@@ -272,6 +278,22 @@ fn start_of(folder: &Path, last: &SegmentPaths, earlier: &[SegmentPaths], first_
     }
     let what = format!("it begins with record {}, but {} records before it are signed or found", last.first, tree.size());
     Err(contradiction(folder, &last.records, what))
+}
+
+/// Gives the leaf hashes of the earlier segments, to make the tree's hashes from them again.
+fn give_leaves(folder: &Path, earlier: &[SegmentPaths], take: &mut dyn FnMut(&[Hash]) -> Result<(), LogFault>) -> Result<(), StartFault> {
+    if earlier.first().is_some_and(|segment| segment.first > 0) {
+        let path = layout::tiles(folder, 0);
+        let what = "the tree hashes are missing or changed, and cannot be made again, because retention dropped the first records";
+        return Err(contradiction(folder, &path, what.to_owned()));
+    }
+    let mut tree = Frontier::default();
+    for segment in earlier {
+        let scan = Scan::read(folder, segment, &tree, u64::MAX)?;
+        take(&scan.leaves)?;
+        tree = scan.tree;
+    }
+    Ok(())
 }
 
 /// The root over records that end in one of the earlier segments.

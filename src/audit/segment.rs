@@ -24,8 +24,7 @@ pub struct Segment {
     pub first_note: String,
     pub records: Records,
     pub checkpoints: Tail,
-    pub leaves: Tail,
-    /// Leaf hashes that are not in the file yet.
+    /// Leaf hashes that are not on disk with the tree's yet.
     pub leaves_pending: Vec<Hash>,
 }
 
@@ -66,13 +65,11 @@ impl Segment {
         put(&paths.frontier, &layout::frontier_text(tree))?;
         let entry = format!("{note}\n");
         put(&paths.checkpoints, &entry)?;
-        put(&paths.leaves, "")?;
         let checkpoints = Tail::open(media, &paths.checkpoints, entry.len() as u64)?;
-        let leaves = Tail::open(media, &paths.leaves, 0)?;
         put(&paths.records, "")?;
         let records = Records::open(media, &paths.records, 0, segment_bytes)?;
         let first_note = note.to_owned();
-        Ok(Self { paths, start: tree.clone(), first_note, records, checkpoints, leaves, leaves_pending: Vec::new() })
+        Ok(Self { paths, start: tree.clone(), first_note, records, checkpoints, leaves_pending: Vec::new() })
     }
 
     /// Whether no record stands in it.
@@ -84,14 +81,13 @@ impl Segment {
     /// Makes everything last and gives back the room that was not used. Nothing is written to the segment after that.
     pub fn close(&mut self) -> Result<(), LogFault> {
         self.records.give_back()?;
-        self.checkpoints.sync()?;
-        self.leaves.sync()
+        self.checkpoints.sync()
     }
 
     /// After a sync that failed, or a file that went: writes every file anew from what was acknowledged, once it is proven by
     /// the tree that it is that. What a failed sync left behind cannot be known, so its file is never written to again.
     pub fn rescue(&mut self, media: &dyn Media, acknowledged: &Frontier, latest: &str) -> Result<(), LogFault> {
-        let (content, leaves) = self.acknowledged(media, acknowledged)?;
+        let content = self.acknowledged(media, acknowledged)?;
         self.records.tail.put(media, &content)?;
         let again = self.records.tail.file.read_prefix(content.len() as u64);
         if again.map_err(|source| LogFault::Read { path: self.paths.records.clone(), source })? != content {
@@ -100,10 +96,7 @@ impl Segment {
         self.records.forget_pending();
         self.records.allocated = 0;
         let notes = self.notes(media, latest);
-        self.checkpoints.put(media, notes.as_bytes())?;
-        self.leaves.put(media, &leaves.concat())?;
-        self.leaves_pending.clear();
-        Ok(())
+        self.checkpoints.put(media, notes.as_bytes())
     }
 
     /// Reads the records back and compares them with what was acknowledged.
@@ -111,11 +104,11 @@ impl Segment {
         let path = &self.paths.records;
         let content = self.records.tail.file.read_prefix(self.records.tail.length);
         let content = content.map_err(|source| LogFault::Read { path: path.clone(), source })?;
-        leaves_of(&content, &self.start, acknowledged).map(drop).ok_or_else(|| LogFault::Altered(path.clone()))
+        if leads_to(&content, &self.start, acknowledged) { Ok(()) } else { Err(LogFault::Altered(path.clone())) }
     }
 
     /// What was acknowledged: from a new descriptor or, where the name is gone, from the old one; behind it what is in memory.
-    fn acknowledged(&self, media: &dyn Media, expected: &Frontier) -> Result<(Vec<u8>, Vec<Hash>), LogFault> {
+    fn acknowledged(&self, media: &dyn Media, expected: &Frontier) -> Result<Vec<u8>, LogFault> {
         let (path, records) = (&self.paths.records, &self.records);
         let reopened =
             if records.tail.file.is_at(path) { media.open(path).and_then(|file| file.read_prefix(records.synced)) } else { Ok(Vec::new()) };
@@ -125,8 +118,8 @@ impl Segment {
             match found {
                 Ok(mut content) => {
                     content.extend_from_slice(records.acknowledged_pending());
-                    if let Some(leaves) = leaves_of(&content, &self.start, expected) {
-                        return Ok((content, leaves));
+                    if leads_to(&content, &self.start, expected) {
+                        return Ok(content);
                     }
                 }
                 Err(source) => unreadable = Some(LogFault::Read { path: path.clone(), source }),
@@ -150,16 +143,14 @@ impl Segment {
     }
 }
 
-/// The leaves of a segment's content, where they lead from one tree to the other.
-fn leaves_of(content: &[u8], start: &Frontier, expected: &Frontier) -> Option<Vec<Hash>> {
+/// Whether a segment's content leads from one tree to the other.
+fn leads_to(content: &[u8], start: &Frontier, expected: &Frontier) -> bool {
     let mut tree = start.clone();
-    let mut leaves = Vec::new();
     for line in content.split_inclusive(|byte| *byte == b'\n') {
-        let leaf = leaf_hash(line.strip_suffix(b"\n")?);
-        tree.push(leaf);
-        leaves.push(leaf);
+        let Some(record) = line.strip_suffix(b"\n") else { return false };
+        tree.push(leaf_hash(record));
     }
-    (tree == *expected).then_some(leaves)
+    tree == *expected
 }
 
 impl Records {

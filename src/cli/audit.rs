@@ -3,6 +3,7 @@
 mod bar;
 mod export;
 mod filters;
+mod prove;
 mod reading;
 mod search;
 mod show;
@@ -41,6 +42,10 @@ pub enum AuditCommand {
     Export(export::ExportArgs),
     /// Count records by day, class, event, decision, reason and route.
     Stats(stats::StatsArgs),
+    /// Write the proof that a record stands in the log: a C2SP tlog-proof, for `portcullis-verify proof`.
+    Prove(prove::ProveArgs),
+    /// Write the proof that the log begins with the log of an older checkpoint, for `portcullis-verify consistency`.
+    Consistency(prove::ConsistencyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -73,6 +78,11 @@ pub fn run(arguments: &AuditArgs, config_dir: &Path) -> ExitCode {
         AuditCommand::Verify(arguments) => {
             let folder = arguments.dir.clone().map_or_else(|| orders::audit_dir(config_dir), Ok);
             folder.map(|folder| run_verify(arguments, &folder))
+        }
+        AuditCommand::Prove(arguments) => opened(&arguments.dir).map(|reading| prove::run(arguments, &reading)),
+        AuditCommand::Consistency(arguments) => {
+            let folder = arguments.dir.clone().map_or_else(|| orders::audit_dir(config_dir), Ok);
+            folder.map(|folder| prove::run_consistency(arguments, &folder))
         }
         AuditCommand::Tail(arguments) => opened(&arguments.dir).map(|reading| tail::run(arguments, &reading)),
         AuditCommand::Search(arguments) => opened(&arguments.dir).map(|reading| search::run(arguments, &reading)),
@@ -137,6 +147,9 @@ fn print_report(report: &Report, out: &mut impl Write) -> io::Result<()> {
         let sequence = finding.sequence.map(|sequence| format!(" (record {sequence})")).unwrap_or_default();
         writeln!(out, "  {bad}{}{bad:#} {}{line}{sequence}: {}", finding.kind.word(), finding.file, finding.what)?;
     }
+    if let Some(dropped) = report.dropped {
+        writeln!(out, "  dropped      records before {}, by retention, as record {} says", dropped.end, dropped.recorded)?;
+    }
     writeln!(out, "  segments     {}", report.segments)?;
     writeln!(out, "  records      {}", report.records)?;
     writeln!(out, "  checkpoints  {}", report.checkpoints)?;
@@ -196,6 +209,21 @@ mod tests {
         let path = &layout::segments(folder.path()).unwrap()[0].records;
         fs::write(path, fs::read_to_string(path).unwrap().replacen("ana@", "eva@", 1)).unwrap();
         assert_eq!(exit(nowhere, &["verify", "--dir", dir]), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn a_log_proves_that_it_begins_with_an_older_checkpoint_and_no_other() {
+        let (folder, other, nowhere) = (tempdir().unwrap(), tempdir().unwrap(), Path::new("/nonexistent"));
+        write_log(folder.path(), 5, 1 << 20);
+        let old = folder.path().join("old");
+        fs::copy(layout::checkpoint(folder.path()), &old).unwrap();
+        write_log(folder.path(), 5, 1 << 20);
+        write_log(other.path(), 5, 1 << 20);
+        let dir = folder.path().to_str().unwrap();
+        assert_eq!(exit(nowhere, &["consistency", old.to_str().unwrap(), "--dir", dir]), ExitCode::SUCCESS);
+        let foreign = layout::checkpoint(other.path());
+        assert_eq!(exit(nowhere, &["consistency", foreign.to_str().unwrap(), "--dir", dir]), ExitCode::FAILURE);
+        assert_eq!(exit(nowhere, &["consistency", "/nonexistent", "--dir", dir]), ExitCode::from(2));
     }
 
     #[test]

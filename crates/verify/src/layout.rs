@@ -2,10 +2,11 @@
 //!
 //! A segment is `audit-<first sequence>-<time>.jsonl`: names sort by time because they sort by sequence first, which no clock
 //! can set back. Beside it stand, under the same stem, `.checkpoints` (every signed head, the first of them the head at the
-//! segment's start), `.frontier` (the tree at the segment's start, so that a restart reads one segment and not all) and
-//! `.leaves` (32 bytes a record: the leaf hashes that checkpoints cover, so that a bad record is found exactly).
-//! For the whole log: `checkpoint` (the latest), `audit.pub` (the public key), `lock`, `epoch` (how often the log was opened),
-//! `reserve` (room for the last record of a full disk) and, after a power cut, `cut-…` (what was cut off).
+//! segment's start) and `.frontier` (the tree at the segment's start, so that a restart reads one segment and not all).
+//! For the whole log: `checkpoint` (the latest), `audit.pub` (the public key), `tiles.0` to `tiles.4` (the tree's hashes, so that
+//! a bad record is found exactly and a proof needs no scan), `dropped` (which records retention dropped), `lock`, `epoch` (how
+//! often the log was opened), `reserve` (room for the last record of a full disk) and, after a power cut, `cut-…` (what was
+//! cut off).
 
 use std::fmt::Display;
 use std::fs;
@@ -22,7 +23,6 @@ pub struct SegmentPaths {
     pub records: PathBuf,
     pub checkpoints: PathBuf,
     pub frontier: PathBuf,
-    pub leaves: PathBuf,
     /// The sequence that the name promises for the first line.
     pub first: u64,
 }
@@ -44,7 +44,7 @@ impl SegmentPaths {
 
     fn of_stem(folder: &Path, stem: &str, first: u64) -> Self {
         let file = |kind: &str| folder.join(format!("{stem}.{kind}"));
-        Self { records: file("jsonl"), checkpoints: file("checkpoints"), frontier: file("frontier"), leaves: file("leaves"), first }
+        Self { records: file("jsonl"), checkpoints: file("checkpoints"), frontier: file("frontier"), first }
     }
 
     /// The name of the records' file, for messages.
@@ -99,6 +99,18 @@ pub fn cut_off(folder: &Path, records: u64, now: impl Display) -> PathBuf {
 
 fn compact(now: impl Display) -> String {
     now.to_string().chars().filter(|letter| !matches!(letter, '-' | ':')).collect()
+}
+
+/// The tree's hashes at a level of tiles.
+#[must_use]
+pub fn tiles(folder: &Path, level: u32) -> PathBuf {
+    folder.join(format!("tiles.{level}"))
+}
+
+/// Says which records were dropped.
+#[must_use]
+pub fn dropped(folder: &Path) -> PathBuf {
+    folder.join("dropped")
 }
 
 /// The text of a `.frontier` file: the size, then one hash a line.

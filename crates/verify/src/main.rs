@@ -2,19 +2,27 @@
 //!
 //! Exit: 0 it verifies, 1 it does not, 2 wrong usage or nothing to read.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use portcullis_verify::verify::{Report, Request, read_key, verify};
+use portcullis_verify::note::PublicKey;
+use portcullis_verify::proof::{Consistency, Inclusion};
+use portcullis_verify::verify::{Report, Request, read_key, size_of, verify};
 
 const USAGE: &str = "\
 portcullis-verify log DIR --public-key FILE [--checkpoint FILE] [--json]
     Prove that no record of the log in DIR was altered, moved, dropped, added or cut off.
-    --public-key  `audit.pub`, kept outside the folder
     --checkpoint  a checkpoint kept outside the folder: shows that the log was not rolled back
 
-Exit: 0 it verifies, 1 it does not, 2 wrong usage.
+portcullis-verify proof FILE --public-key FILE [--record FILE]
+    Check that the record in a proof, or the one given, stands in the log. Prints the record.
+
+portcullis-verify consistency FILE --checkpoint FILE --public-key FILE
+    Check that the log of the checkpoint in a proof begins with the log of an older checkpoint.
+
+--public-key FILE  `audit.pub`, kept outside the folder.
+Exit: 0 it verifies, 1 it does not, 2 wrong usage or nothing to read.
 ";
 
 fn main() -> ExitCode {
@@ -23,8 +31,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(message) => {
-            // Nothing is left to tell when stderr is gone.
-            drop(writeln!(io::stderr(), "{message}"));
+            tell(&message);
             ExitCode::from(2)
         }
     }
@@ -32,8 +39,11 @@ fn main() -> ExitCode {
 
 /// Whether it verifies.
 fn run(arguments: &[String]) -> Result<bool, String> {
+    let rest = arguments.get(1..).unwrap_or_default();
     match arguments.first().map(String::as_str) {
-        Some("log") => verify_log(&Arguments::read(arguments.get(1..).unwrap_or_default(), &["public-key", "checkpoint"])?),
+        Some("log") => verify_log(&Arguments::read(rest, &["public-key", "checkpoint"])?),
+        Some("proof") => check_proof(&Arguments::read(rest, &["public-key", "record"])?),
+        Some("consistency") => check_consistency(&Arguments::read(rest, &["public-key", "checkpoint"])?),
         Some("-h" | "--help") => print(USAGE).map(|()| true),
         Some("--version") => print(&format!("portcullis-verify {}\n", env!("CARGO_PKG_VERSION"))).map(|()| true),
         Some(_) | None => Err(USAGE.to_owned()),
@@ -41,17 +51,45 @@ fn run(arguments: &[String]) -> Result<bool, String> {
 }
 
 fn verify_log(arguments: &Arguments) -> Result<bool, String> {
-    let [folder] = arguments.plain.as_slice() else { return Err(USAGE.to_owned()) };
-    let key = arguments.option("public-key").ok_or("--public-key is missing: a key from the folder itself proves nothing")?;
-    let request = Request {
-        folder: PathBuf::from(folder),
-        public_key: Some(read_key(Path::new(key)).map_err(|fault| fault.to_string())?),
-        anchor: arguments.option("checkpoint").map(read).transpose()?,
-    };
-    let report = verify(&request, &mut |_| ()).map_err(|fault| fault.to_string())?;
+    let folder = PathBuf::from(arguments.only()?);
+    let request = Request { public_key: Some(arguments.key()?), anchor: arguments.option("checkpoint").map(read).transpose()?, folder };
+    let mut bar = Bar::new(size_of(&request.folder));
+    let report = verify(&request, &mut |bytes| bar.show(bytes)).map_err(|fault| fault.to_string());
+    bar.clear();
+    let report = report?;
     let text = if arguments.json { serde_json::to_string_pretty(&report).map_err(|fault| fault.to_string())? } else { say(&report) };
     print(&format!("{text}\n"))?;
     Ok(report.findings.is_empty())
+}
+
+fn check_proof(arguments: &Arguments) -> Result<bool, String> {
+    let proof = Inclusion::parse(&read(arguments.only()?)?).map_err(|fault| fault.to_string())?;
+    let given =
+        arguments.option("record").map(|path| std::fs::read(path).map_err(|fault| format!("cannot read {path}: {fault}"))).transpose()?;
+    // A record stands on a line of its own, whose end is not part of it.
+    let record = given.as_deref().map(|record| record.strip_suffix(b"\n").unwrap_or(record)).or(proof.record.as_deref());
+    match proof.check(&arguments.key()?, record) {
+        Ok(checkpoint) => {
+            print(&format!("{}\n", String::from_utf8_lossy(record.unwrap_or_default())))?;
+            tell(&format!("it verifies: record {} of {} in {}", proof.index, checkpoint.size, checkpoint.origin));
+            Ok(true)
+        }
+        Err(fault) => {
+            tell(&format!("it does not verify: {fault}"));
+            Ok(false)
+        }
+    }
+}
+
+fn check_consistency(arguments: &Arguments) -> Result<bool, String> {
+    let proof = Consistency::parse(&read(arguments.only()?)?).map_err(|fault| fault.to_string())?;
+    let old = read(arguments.option("checkpoint").ok_or("--checkpoint is missing: which older checkpoint is it about?")?)?;
+    match proof.check(&arguments.key()?, &old) {
+        Ok((old, new)) => {
+            print(&format!("it verifies: the log of {} records begins with the log of {}\n", new.size, old.size)).map(|()| true)
+        }
+        Err(fault) => print(&format!("it does not verify: {fault}\n")).map(|()| false),
+    }
 }
 
 fn say(report: &Report) -> String {
@@ -61,6 +99,9 @@ fn say(report: &Report) -> String {
         let line = finding.line.map(|line| format!(" line {line}")).unwrap_or_default();
         let sequence = finding.sequence.map(|sequence| format!(" (record {sequence})")).unwrap_or_default();
         lines.push(format!("  {} {}{line}{sequence}: {}", finding.kind.word(), finding.file, finding.what));
+    }
+    if let Some(dropped) = report.dropped {
+        lines.push(format!("  records before {} were dropped by retention, as record {} says", dropped.end, dropped.recorded));
     }
     lines.push(format!("  {} segments, {} records, {} checkpoints", report.segments, report.records, report.checkpoints));
     lines.push(format!("  {} records covered by a signature, {} after the last one", report.covered, report.uncovered));
@@ -94,6 +135,19 @@ impl Arguments {
         Ok(arguments)
     }
 
+    /// The one word that is not an option.
+    fn only(&self) -> Result<&str, String> {
+        match self.plain.as_slice() {
+            [word] => Ok(word),
+            _ => Err(USAGE.to_owned()),
+        }
+    }
+
+    fn key(&self) -> Result<PublicKey, String> {
+        let path = self.option("public-key").ok_or("--public-key is missing: a key from the folder itself proves nothing")?;
+        read_key(Path::new(path)).map_err(|fault| fault.to_string())
+    }
+
     fn option(&self, name: &str) -> Option<&str> {
         self.options.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -106,3 +160,39 @@ fn read(path: &str) -> Result<String, String> {
 fn print(text: &str) -> Result<(), String> {
     io::stdout().write_all(text.as_bytes()).map_err(|fault| format!("cannot print: {fault}"))
 }
+
+fn tell(message: &str) {
+    // Nothing is left to tell when stderr is gone.
+    drop(writeln!(io::stderr(), "{message}"));
+}
+
+/// How far it is, on a terminal, for logs that take longer than a second.
+struct Bar {
+    total: u64,
+    last: u64,
+    visible: bool,
+}
+
+impl Bar {
+    fn new(total: u64) -> Self {
+        Self { total, last: 0, visible: total >= BAR_FROM_BYTES && io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, bytes: u64) {
+        if self.visible && bytes >= self.last + BAR_STEP_BYTES {
+            self.last = bytes;
+            drop(write!(io::stderr(), "\rverifying: {} of {} MiB", bytes >> 20, self.total >> 20));
+        }
+    }
+
+    fn clear(&self) {
+        if self.visible {
+            drop(write!(io::stderr(), "\r\x1b[K"));
+        }
+    }
+}
+
+/// About a second of hashing.
+const BAR_FROM_BYTES: u64 = 1 << 30;
+
+const BAR_STEP_BYTES: u64 = 64 << 20;

@@ -92,12 +92,20 @@ impl PublicKey {
 
     /// Opens a signed checkpoint. Signatures by other keys are passed over; one by this key must hold.
     pub fn open(&self, note: &str) -> Result<Checkpoint, NoteFault> {
-        let (text, signatures) = note.rsplit_once("\n\n").ok_or(NoteFault::Form)?;
-        let text = format!("{text}\n");
+        let (text, signatures) = split_note(note)?;
         let checkpoint = Checkpoint::parse(&text).ok_or(NoteFault::Form)?;
-        if text.chars().any(|letter| letter.is_control() && letter != '\n') {
-            return Err(NoteFault::Form);
-        }
+        self.verify(&text, signatures)?;
+        if checkpoint.origin == self.name { Ok(checkpoint) } else { Err(NoteFault::Origin(checkpoint.origin)) }
+    }
+
+    /// Opens a signed note of any text.
+    pub fn open_text(&self, note: &str) -> Result<String, NoteFault> {
+        let (text, signatures) = split_note(note)?;
+        self.verify(&text, signatures)?;
+        Ok(text)
+    }
+
+    fn verify(&self, text: &str, signatures: &str) -> Result<(), NoteFault> {
         let lines = signatures.strip_suffix('\n').ok_or(NoteFault::Form)?;
         let mut ours = None;
         for line in lines.split('\n') {
@@ -109,8 +117,7 @@ impl PublicKey {
             }
         }
         let signature = ours.ok_or(NoteFault::UnknownKey)?;
-        UnparsedPublicKey::new(&ED25519, self.key).verify(text.as_bytes(), &signature).map_err(|_| NoteFault::Signature)?;
-        if checkpoint.origin == self.name { Ok(checkpoint) } else { Err(NoteFault::Origin(checkpoint.origin)) }
+        UnparsedPublicKey::new(&ED25519, self.key).verify(text.as_bytes(), &signature).map_err(|_| NoteFault::Signature)
     }
 
     /// The first four bytes of SHA-256(name, line feed, kind, key).
@@ -122,6 +129,13 @@ impl PublicKey {
         let [a, b, c, d, ..] = sha256(&bytes);
         [a, b, c, d]
     }
+}
+
+/// The text that is signed, and the signatures.
+fn split_note(note: &str) -> Result<(String, &str), NoteFault> {
+    let (text, signatures) = note.rsplit_once("\n\n").ok_or(NoteFault::Form)?;
+    let text = format!("{text}\n");
+    if text.chars().any(|letter| letter.is_control() && letter != '\n') { Err(NoteFault::Form) } else { Ok((text, signatures)) }
 }
 
 /// Splits a file of notes, each followed by an empty line. What follows the last whole note comes second: nothing, or a note

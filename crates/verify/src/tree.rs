@@ -31,13 +31,20 @@ impl Frontier {
         &self.hashes
     }
 
-    /// Appends a leaf. Every bit at the end of the size that is set means a subtree that the new one completes.
+    /// Appends a leaf.
     pub fn push(&mut self, leaf: Hash) {
+        self.push_noting(leaf, |_, _| ());
+    }
+
+    /// Appends a leaf, and tells of every subtree that it completes: its height, from one, and its root. Every bit at the end
+    /// of the size that is set means such a subtree.
+    pub fn push_noting(&mut self, leaf: Hash, mut completed: impl FnMut(u32, &Hash)) {
         let mut hash = leaf;
-        for _ in 0..self.size.trailing_ones() {
+        for height in 1..=self.size.trailing_ones() {
             // The number of hashes equals the number of set bits, so there is one to take.
             let Some(left) = self.hashes.pop() else { break };
             hash = node_hash(&left, &hash);
+            completed(height, &hash);
         }
         self.hashes.push(hash);
         self.size = self.size.saturating_add(1);
@@ -55,13 +62,26 @@ impl Frontier {
 /// The hash of a leaf: of the line as it stands in the file, without its line feed.
 #[must_use]
 pub fn leaf_hash(line: &[u8]) -> Hash {
-    hash_parts(&[&[0], line])
+    let mut context = Context::new(&SHA256);
+    context.update(&[LEAF]);
+    context.update(line);
+    to_hash(context.finish().as_ref())
+}
+
+/// As [`leaf_hash`], of a line that already has a byte before it for the prefix: one pass over memory, for who hashes many.
+pub fn leaf_hash_in_place(prefixed: &mut [u8]) -> Hash {
+    if let Some(first) = prefixed.first_mut() {
+        *first = LEAF;
+    }
+    sha256(prefixed)
 }
 
 /// The hash of an inner node.
 #[must_use]
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    hash_parts(&[&[1], left, right])
+    let mut bytes = [NODE; 65];
+    bytes.iter_mut().skip(1).zip(left.iter().chain(right)).for_each(|(to, from)| *to = *from);
+    sha256(&bytes)
 }
 
 /// Plain SHA-256.
@@ -70,14 +90,10 @@ pub fn sha256(bytes: &[u8]) -> Hash {
     to_hash(digest(&SHA256, bytes).as_ref())
 }
 
-fn hash_parts(parts: &[&[u8]]) -> Hash {
-    let mut context = Context::new(&SHA256);
-    parts.iter().for_each(|part| context.update(part));
-    to_hash(context.finish().as_ref())
+fn to_hash(bytes: &[u8]) -> Hash {
+    bytes.try_into().unwrap_or_default()
 }
 
-fn to_hash(bytes: &[u8]) -> Hash {
-    let mut hash = Hash::default();
-    hash.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-    hash
-}
+/// RFC 6962 §2.1: leaves and nodes are hashed under different prefixes, so that neither passes for the other.
+const LEAF: u8 = 0;
+const NODE: u8 = 1;

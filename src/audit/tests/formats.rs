@@ -120,10 +120,17 @@ fn a_signature_by_another_key_is_passed_over_and_a_false_one_is_not() {
 #[test]
 fn a_head_that_contradicts_an_earlier_one_is_not_signed() {
     let mut signer = signer();
+    let (one, other) = (leaf_hash(&[3]), leaf_hash(&[4]));
     signer.sign(&tree_of(&[vec![1], vec![2]])).unwrap();
     assert!(matches!(signer.sign(&tree_of(&[vec![1]])), Err(NoteFault::Inconsistent { .. })));
     assert!(matches!(signer.sign(&tree_of(&[vec![1], vec![3]])), Err(NoteFault::Inconsistent { .. })));
+    // A tree that grew, without the proof that it holds what was signed, and with the proof of another tree.
+    let grown = tree_of(&[vec![1], vec![2], vec![3]]);
+    assert!(matches!(signer.sign(&grown), Err(NoteFault::Inconsistent { .. })));
+    assert!(matches!(signer.sign_growth(&grown, &[other]), Err(NoteFault::Inconsistent { .. })));
+    assert!(matches!(signer.sign_growth(&tree_of(&[vec![2], vec![2], vec![3]]), &[one]), Err(NoteFault::Inconsistent { .. })));
     assert!(signer.sign(&tree_of(&[vec![1], vec![2]])).is_ok());
+    assert!(signer.sign_growth(&grown, &[one]).is_ok());
 }
 
 #[test]

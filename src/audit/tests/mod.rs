@@ -1,6 +1,7 @@
 //! The room's tests, a file per subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod dropping;
 mod faults;
 mod fence;
 mod formats;

@@ -88,7 +88,7 @@ fn lost_sidecars_are_made_again_from_the_earlier_segments() {
     write_log(folder.path(), 20, 4_000);
     let paths = layout::segments(folder.path()).unwrap().pop().unwrap();
     fs::remove_file(paths.frontier).unwrap();
-    fs::remove_file(paths.leaves).unwrap();
+    fs::remove_file(layout::tiles(folder.path(), 0)).unwrap();
     write_log(folder.path(), 1, 4_000);
     assert_eq!(check_log(folder.path()).findings, []);
 }

@@ -1,19 +1,33 @@
 //! Verification: proves from the files alone, and the public key, that no record was altered, moved, dropped, added or cut
 //! off, or names the first one that was. Reads only; a gateway may go on writing meanwhile.
 //!
-//! Records after the last checkpoint are covered by no signature: they are counted, and their sequence is checked, no more.
+//! Segments are read by as many threads as there are cores, and judged in order against the tree hashes beside them, which are
+//! believed as far as a signed root covers them. Memory does not grow with the log. Records after the last checkpoint are
+//! covered by no signature: their sequence is checked, and the hash beside them where there is one.
 
-mod segment;
+mod explain;
+mod finish;
+mod folder;
+mod judge;
+mod read;
+
+pub use finish::read_record;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
 
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::layout;
+use crate::dropped::Dropped;
+use crate::layout::{self, SegmentPaths};
 use crate::note::{Checkpoint, PublicKey};
+use crate::tiles::{LEVELS, TileFault, Tiles};
 use crate::tree::Frontier;
 
 /// What to verify, and against what.
@@ -40,10 +54,24 @@ pub struct Report {
     pub covered: u64,
     /// Records after the last checkpoint.
     pub uncovered: u64,
+    /// Records that retention dropped on purpose, as the log itself says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<DroppedReport>,
     /// What proves that the log was changed. Empty for a log that verifies; the first bad record comes first.
     pub findings: Vec<Finding>,
     /// What an auditor should know, though it proves nothing.
     pub remarks: Vec<String>,
+}
+
+/// Records that were dropped on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DroppedReport {
+    /// Records before this one are gone.
+    pub end: u64,
+    /// The sequence of the record that says so.
+    pub recorded: u64,
+    /// When it was recorded, in milliseconds since 1970.
+    pub time: u64,
 }
 
 /// One proof that the log was changed.
@@ -75,6 +103,8 @@ pub enum FindingKind {
     Inserted,
     /// A file stands in another's place.
     Swapped,
+    /// Records of another history, signed by the same key, were joined on.
+    Spliced,
     /// Records at the end are missing.
     TailCut,
     /// The log is older than, or another than, the one whose checkpoint was kept elsewhere.
@@ -83,6 +113,8 @@ pub enum FindingKind {
     Checkpoint,
     /// A checkpoint's signature does not hold.
     Signature,
+    /// The tree hashes beside the records are not theirs. The records themselves may be good.
+    Hashes,
 }
 
 impl FindingKind {
@@ -96,10 +128,12 @@ impl FindingKind {
             Self::Reordered => "reordered",
             Self::Inserted => "inserted",
             Self::Swapped => "swapped",
+            Self::Spliced => "spliced",
             Self::TailCut => "tail cut",
             Self::RolledBack => "rolled back",
             Self::Checkpoint => "checkpoint",
             Self::Signature => "signature",
+            Self::Hashes => "tree hashes",
         }
     }
 }
@@ -115,6 +149,10 @@ pub enum VerifyFault {
     Key(PathBuf),
     #[error("the checkpoint given is not usable: {0}")]
     Anchor(crate::note::NoteFault),
+    #[error(transparent)]
+    Tiles(#[from] TileFault),
+    #[error("a reader of segments ended early")]
+    Reader,
 }
 
 /// A checkpoint to be met on the way.
@@ -133,56 +171,58 @@ enum Source {
 
 /// The state of a verification.
 struct Walk<'a> {
+    folder: &'a Path,
     key: &'a PublicKey,
+    tiles: Tiles,
+    /// The tree over the records that were judged.
     tree: Frontier,
     /// Heads from outside the segments, not met yet.
     outside: Vec<Head>,
+    /// What is said of dropped records, and where the log begins now.
+    dropped: Option<Dropped>,
+    begins: u64,
+    /// The first record that is not good.
+    bad_from: Option<u64>,
+    /// Sizes of the two latest heads beside the segments.
+    heads: [u64; 2],
+    /// Levels of tree hashes that were found bad already: one finding each is enough.
+    bad_levels: [bool; LEVELS as usize],
     report: Report,
-    progress: &'a mut dyn FnMut(u64),
 }
 
 /// Verifies a log. `progress` is told, now and then, how many bytes were read.
 pub fn verify(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Report, VerifyFault> {
     let folder = &request.folder;
+    let beside = layout::public_key(folder);
     let (key, remarks) = match &request.public_key {
         Some(key) => (key.clone(), Vec::new()),
-        None => (read_key(&layout::public_key(folder))?, vec![KEY_REMARK.to_owned()]),
+        None => (read_key(&beside)?, vec![KEY_REMARK.to_owned()]),
     };
-    let report = Report {
-        origin: key.name().to_owned(),
-        segments: 0,
-        records: 0,
-        bytes: 0,
-        checkpoints: 0,
-        covered: 0,
-        uncovered: 0,
-        findings: Vec::new(),
-        remarks,
-    };
-    let mut walk = Walk { key: &key, tree: Frontier::default(), outside: Vec::new(), report, progress };
+    let mut walk = Walk::begin(folder, &key, remarks)?;
     if let Some(anchor) = &request.anchor {
         let checkpoint = key.open(anchor).map_err(VerifyFault::Anchor)?;
         walk.outside.push(Head { checkpoint, source: Source::Anchor });
     }
-    walk.read_latest(folder)?;
-    walk.outside.sort_by_key(|head| head.checkpoint.size);
-    let segments = layout::segments(folder).map_err(|source| VerifyFault::Io { path: folder.clone(), source })?;
-    walk.report.segments = segments.len();
-    let last = segments.len().saturating_sub(1);
-    for (index, paths) in segments.iter().enumerate() {
-        let place = if index == last { segment::Place::Last } else { segment::Place::Earlier };
-        segment::check(&mut walk, paths, place)?;
-        if walk.is_broken() {
-            break;
-        }
+    if request.public_key.is_some() {
+        walk.compare_key(&beside);
     }
-    Ok(walk.finish())
+    walk.read_latest()?;
+    walk.outside.sort_by_key(|head| head.checkpoint.size);
+    // After the latest checkpoint, so that they hold all that it covers, and before any record, so that those hold more.
+    walk.tiles = Tiles::open(folder)?;
+    let listing = folder::list(folder)?;
+    walk.report.findings.extend(listing.findings);
+    walk.report.remarks.extend(listing.remarks);
+    walk.report.segments = listing.segments.len();
+    read_all(&mut walk, &listing.segments, progress)?;
+    walk.finish(&listing.segments)
 }
 
 /// Reads a public key file.
 pub fn read_key(path: &Path) -> Result<PublicKey, VerifyFault> {
     let text = fs::read_to_string(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => VerifyFault::NoKey(path.parent().unwrap_or(path).to_owned()),
+        io::ErrorKind::InvalidData => VerifyFault::Key(path.to_owned()),
         _ => VerifyFault::Io { path: path.to_owned(), source },
     })?;
     PublicKey::parse(&text).map_err(|_| VerifyFault::Key(path.to_owned()))
@@ -195,27 +235,65 @@ pub fn size_of(folder: &Path) -> u64 {
     segments.iter().filter_map(|paths| fs::metadata(&paths.records).ok()).map(|file| file.len()).sum()
 }
 
-impl Walk<'_> {
-    fn read_latest(&mut self, folder: &Path) -> Result<(), VerifyFault> {
-        let path = layout::checkpoint(folder);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
-                self.found(FindingKind::Checkpoint, &path, None, None, "the latest checkpoint is missing".to_owned());
-                return Ok(());
-            }
-            Err(source) => return Err(VerifyFault::Io { path, source }),
+/// Has the segments read by several threads, each some segments ahead at most, and judges them in order.
+fn read_all(walk: &mut Walk<'_>, segments: &[SegmentPaths], progress: &mut dyn FnMut(u64)) -> Result<(), VerifyFault> {
+    let lanes = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(segments.len());
+    let (key, read) = (walk.key, AtomicU64::new(0));
+    let counter = &read;
+    // A second file that begins alike ends nothing.
+    let place = |index: usize| {
+        let (_, rest) = segments.split_at_checked(index).unwrap_or_default();
+        let next = rest.iter().find(|next| rest.first().is_some_and(|here| next.first > here.first));
+        next.map_or(read::Place::Last, |next| read::Place::Earlier { next: next.first })
+    };
+    thread::scope(|scope| {
+        let begin = |lane: usize| {
+            let (sender, receiver) = sync_channel(1);
+            scope.spawn(move || {
+                for (index, paths) in segments.iter().enumerate().skip(lane).step_by(lanes) {
+                    let lines_max = match place(index) {
+                        read::Place::Earlier { next } => next.saturating_sub(paths.first).saturating_add(LINES_TOO_MANY),
+                        read::Place::Last => LINES_MAX,
+                    };
+                    if sender.send(read::read(key, paths, place(index), lines_max, counter)).is_err() {
+                        break;
+                    }
+                }
+            });
+            receiver
         };
-        match self.key.open(&String::from_utf8_lossy(&bytes)) {
-            Ok(checkpoint) => self.outside.push(Head { checkpoint, source: Source::Latest }),
-            Err(fault) => self.found(FindingKind::Signature, &path, None, None, fault.to_string()),
+        let lanes: Vec<_> = (0..lanes).map(begin).collect();
+        for ((index, paths), lane) in segments.iter().enumerate().zip(lanes.iter().cycle()) {
+            let segment = receive(lane, counter, progress)?;
+            walk.judge(paths, place(index), segment)?;
+            if walk.is_broken() {
+                break;
+            }
         }
         Ok(())
-    }
+    })
+}
 
+fn receive<T>(lane: &Receiver<Result<T, VerifyFault>>, read: &AtomicU64, progress: &mut dyn FnMut(u64)) -> Result<T, VerifyFault> {
+    loop {
+        let received = lane.recv_timeout(PROGRESS_EVERY);
+        progress(read.load(Ordering::Relaxed));
+        match received {
+            Ok(segment) => return segment,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(VerifyFault::Reader),
+        }
+    }
+}
+
+fn finding(kind: FindingKind, file: &Path, what: String) -> Finding {
+    let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Finding { kind, file, line: None, sequence: None, what }
+}
+
+impl Walk<'_> {
     fn found(&mut self, kind: FindingKind, file: &Path, line: Option<u64>, sequence: Option<u64>, what: String) {
-        let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.report.findings.push(Finding { kind, file, line, sequence, what });
+        self.report.findings.push(Finding { line, sequence, ..finding(kind, file, what) });
     }
 
     /// Whether the records themselves are bad, so that what follows could not be judged.
@@ -225,62 +303,24 @@ impl Walk<'_> {
             | FindingKind::Deleted
             | FindingKind::Duplicated
             | FindingKind::Reordered
-            | FindingKind::Inserted
-            | FindingKind::Swapped
+            | FindingKind::Spliced
             | FindingKind::TailCut
             | FindingKind::RolledBack => true,
-            FindingKind::Checkpoint | FindingKind::Signature => false,
+            // Of these there are some that concern a file and not the records.
+            FindingKind::Inserted | FindingKind::Swapped => finding.sequence.is_some(),
+            FindingKind::Checkpoint | FindingKind::Signature | FindingKind::Hashes => false,
         })
     }
-
-    /// A head whose size the tree has reached. Returns whether it holds.
-    fn meet(&mut self, head: &Head, file: &Path) -> bool {
-        if head.checkpoint.root == self.tree.root() {
-            self.report.checkpoints += 1;
-            self.report.covered = self.report.covered.max(head.checkpoint.size);
-            return true;
-        }
-        let size = head.checkpoint.size;
-        let covered = self.report.covered;
-        match head.source {
-            Source::Anchor => {
-                let what = format!(
-                    "the first {size} records are not those of the checkpoint that was kept elsewhere: this is another log, or its past was rewritten"
-                );
-                self.found(FindingKind::RolledBack, file, None, None, what);
-            }
-            Source::Segment | Source::Latest => {
-                let what = format!("at least one of the records {covered} to {} is not what was signed", size.saturating_sub(1));
-                self.found(FindingKind::Altered, file, None, Some(covered), what);
-            }
-        }
-        false
-    }
-
-    fn finish(mut self) -> Report {
-        let size = self.tree.size();
-        self.report.records = size;
-        self.report.uncovered = size.saturating_sub(self.report.covered);
-        if !self.is_broken() {
-            for head in std::mem::take(&mut self.outside) {
-                let signed = head.checkpoint.size;
-                let missing = signed.saturating_sub(size);
-                match head.source {
-                    Source::Anchor => {
-                        let what =
-                            format!("the checkpoint kept elsewhere is of {signed} records, and there are {size}: the log was rolled back");
-                        self.found(FindingKind::RolledBack, Path::new("checkpoint"), None, Some(size), what);
-                    }
-                    Source::Latest | Source::Segment => {
-                        let what = format!("the latest checkpoint is of {signed} records, and there are {size}: {missing} were cut off");
-                        self.found(FindingKind::TailCut, Path::new("checkpoint"), None, Some(size), what);
-                    }
-                }
-            }
-        }
-        self.report
-    }
 }
+
+/// How often progress is told, where nothing else happens.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// Lines that are read beyond those that a segment can have, to say what they are.
+const LINES_TOO_MANY: u64 = 65_536;
+
+/// Most lines of the last segment, whose end nobody has signed yet.
+const LINES_MAX: u64 = 1 << 24;
 
 const KEY_REMARK: &str = "the public key was taken from the folder itself; name one that is kept elsewhere with --public-key, because a forger could \
      have replaced both";
