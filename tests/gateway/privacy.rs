@@ -99,3 +99,56 @@ async fn a_reading_is_on_record_before_it_is_allowed() {
     assert_eq!(own["filters"], "--reason no_rule");
     assert_eq!(record["actor"]["user"]["uid"], rustix::process::geteuid().as_raw().to_string());
 }
+
+/// Runs the program on a world's configuration.
+async fn run(world: &World, arguments: &[&str]) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.arg("--config").arg(world.config_dir()).args(arguments).env_remove("PORTCULLIS_CONFIG");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_read_while_the_key_lives_and_the_pseudonym_afterwards() {
+    let (world, mut browser, _) = signed_in(sealed()).await;
+    assert_eq!(browser.fetch("https://app.test/x").await.status, 200);
+    let search = ["audit", "search", "--user", ANA, "--output", "json"];
+    let found = run(&world, &search).await;
+    assert!(found.lines().count() > 3, "{found}");
+    for line in found.lines() {
+        assert!(line.contains(ANA) && line.contains("\"revealed\"") && line.contains("\"ip\":\"127.0.0.1\""), "{line}");
+    }
+    assert!(run(&world, &["audit", "tail", "--user", ANA]).await.contains("who=ana@example.com"));
+    let readings: Vec<_> = world.records().into_iter().filter(|record| record["unmapped"]["portcullis"]["event"] == "read_log").collect();
+    assert_eq!(readings.len(), 2);
+    assert!(readings.iter().all(|record| !record.to_string().contains(ANA)), "a reading names nobody whom records do not name");
+    let pseudonym = erase(&world, ANA).await.pseudonym.unwrap();
+    assert_eq!(run(&world, &search).await, "");
+    let found = run(&world, &["audit", "search", "--user", &pseudonym, "--output", "json"]).await;
+    assert!(found.lines().count() > 3 && !found.contains(ANA), "{found}");
+    run(&world, &["audit", "verify"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_recorded_of_one_person_can_be_handed_out() {
+    let (world, _, _) = signed_in(sealed()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ana.jsonl");
+    // What was recorded within the last second is not covered yet: the clock of the test stands, the writer's does not.
+    let mut records = 0;
+    for attempt in 0..50 {
+        let name = format!("{attempt}.jsonl");
+        let path = folder.path().join(&name);
+        run(&world, &["audit", "export", path.to_str().unwrap(), "--user", ANA]).await;
+        let text = std::fs::read_to_string(&path).unwrap();
+        if text.lines().count() > 3 && text.lines().count() == records {
+            std::fs::copy(path.with_extension("jsonl.names.jsonl"), &file).unwrap();
+            assert!(!text.contains(ANA), "{text}");
+            break;
+        }
+        records = text.lines().count();
+    }
+    let names = std::fs::read_to_string(file).unwrap();
+    assert!(names.lines().count() == records && names.lines().all(|line| line.contains(ANA)), "{names}");
+}
