@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::index;
+use crate::audit::retention::{CLASSES, Policy, enforce};
+use crate::config;
 use crate::gateway::Gateway;
 
 /// Makes indexes of segments that are closed, one at a time, until shutdown.
@@ -35,5 +37,38 @@ pub async fn make_indexes(gateway: Arc<Gateway>, folder: PathBuf, shutdown: Canc
     }
 }
 
+/// What is kept for how long, and for whom.
+pub struct Retention {
+    pub folder: PathBuf,
+    pub policy: Policy,
+    /// The first record that a sink still needs; the end of time where there is none.
+    pub acknowledged: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// The policy of a configuration.
+#[must_use]
+pub fn policy(retention: &config::Retention) -> Policy {
+    let named = CLASSES.iter().filter_map(|(name, class)| Some((*class, *retention.classes.get(name)?)));
+    Policy { default: retention.default, classes: named.collect() }
+}
+
+/// Drops what retention does not keep any more: at the start, and once an hour.
+pub async fn retain(gateway: Arc<Gateway>, retention: Retention, shutdown: CancellationToken) {
+    let mut turn = tokio::time::interval(RETAIN_EVERY);
+    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while shutdown.run_until_cancelled(turn.tick()).await.is_some() {
+        let acknowledged = (retention.acknowledged)();
+        let now = gateway.clock.now();
+        match enforce(&gateway.audit, &retention.folder, &retention.policy, now, acknowledged).await {
+            Ok(None) => {}
+            Ok(Some(end)) => tracing::info!(audit.first = end, "records whose retention is over were dropped"),
+            Err(fault) => tracing::error!(error = %fault, "retention failed and will be tried again"),
+        }
+    }
+}
+
 /// A segment is seldom closed; a search that comes first reads it whole.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Retention counts in days.
+const RETAIN_EVERY: Duration = Duration::from_secs(3_600);

@@ -44,6 +44,7 @@ use crate::upstream::assertion::{AssertionKey, AssertionKeyFault};
 use crate::upstream::{Settings as UpstreamSettings, Upstreams};
 use crate::web::body::Body;
 use compile::CompileFault;
+use keeping::Retention;
 pub use reload::ReloadFault;
 
 /// A gateway that serves.
@@ -105,7 +106,7 @@ impl Handler for Door {
 /// Starts a gateway on a configuration that was found good.
 pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<Arc<Server>, StartFault> {
     let Loaded { config, table, hash, files_watched, .. } = loaded;
-    let audit_dir = config.audit.dir.clone();
+    let (audit_dir, policy) = (config.audit.dir.clone(), keeping::policy(&config.audit.retention));
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
     // Everything that may refuse comes before anything that is seen from outside.
     let (bound, tls) = bind_listeners(&config, &clock)?;
@@ -151,7 +152,10 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
     gateway.tasks.spawn(operations::serve(operations, Arc::clone(&gateway), shutdown.clone()));
     gateway.tasks.spawn(control::serve(control, Arc::clone(&gateway), shutdown.clone()));
     gateway.tasks.spawn(upkeep::run(Arc::clone(&gateway), shutdown.clone()));
-    gateway.tasks.spawn(keeping::make_indexes(Arc::clone(&gateway), audit_dir, shutdown.clone()));
+    gateway.tasks.spawn(keeping::make_indexes(Arc::clone(&gateway), audit_dir.clone(), shutdown.clone()));
+    let asked = Arc::clone(&server);
+    let retention = Retention { folder: audit_dir, policy, acknowledged: Box::new(move || asked.acknowledged()) };
+    gateway.tasks.spawn(keeping::retain(Arc::clone(&gateway), retention, shutdown.clone()));
     Ok(server)
 }
 
@@ -191,6 +195,11 @@ impl Server {
         if let Err(error) = std::fs::remove_file(control::path(&self.config.load().gateway.state_dir)) {
             tracing::warn!(error = %error, "the control socket could not be removed");
         }
+    }
+
+    /// The first record that a sink still needs. Where records are to be shipped and nothing says how far that is, all of them.
+    fn acknowledged(&self) -> u64 {
+        if self.config.load().audit.sinks.is_empty() { u64::MAX } else { 0 }
     }
 
     /// Tells the metrics when the first certificate expires.

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::layout::sequence_of;
 use crate::note::PublicKey;
-use crate::tree::{Hash, leaf_hash, node_hash, sha256};
+use crate::tree::{Frontier, Hash, leaf_hash, node_hash, sha256};
 
 /// What was proven.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -56,7 +56,7 @@ pub fn check(file: &Path, proof: &Path, key: &PublicKey) -> Result<Proven, Expor
     items.word("portcullis-export-proof 1")?;
     items.next()?.strip_prefix("file ").ok_or_else(|| items.bad())?;
     let first = items.number("first ")?;
-    let mut tree = Tree::default();
+    let mut tree = Subtrees::default();
     for level in (0..u64::BITS).rev().filter(|level| first >> level & 1 == 1) {
         let hash = items.next()?.strip_prefix("frontier ").and_then(read_hash).ok_or_else(|| items.bad())?;
         tree.push(level, hash).ok_or_else(|| items.bad())?;
@@ -91,16 +91,29 @@ pub fn check(file: &Path, proof: &Path, key: &PublicKey) -> Result<Proven, Expor
     Ok(Proven { origin: head.origin, records, first, last, contiguous: runs == 1, checkpoint: head.size })
 }
 
-/// The tree as its largest whole subtrees, from left to right.
-#[derive(Default)]
-struct Tree {
+/// The tree as its largest whole subtrees, from left to right: what a prover writes down and a verifier reads.
+#[derive(Debug, Default)]
+pub struct Subtrees {
     size: u64,
     subtrees: Vec<(u32, Hash)>,
 }
 
-impl Tree {
+impl Subtrees {
+    /// The tree of the records before some record.
+    #[must_use]
+    pub fn from_frontier(frontier: &Frontier) -> Self {
+        let levels = (0..u64::BITS).rev().filter(|level| frontier.size() >> level & 1 == 1);
+        Self { size: frontier.size(), subtrees: levels.zip(frontier.hashes().iter().copied()).collect() }
+    }
+
+    /// How many records it has.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Appends a whole subtree. None where it cannot stand: RFC 6962 puts each at a multiple of its size.
-    fn push(&mut self, level: u32, hash: Hash) -> Option<()> {
+    pub fn push(&mut self, level: u32, hash: Hash) -> Option<()> {
         let width = 1_u64.checked_shl(level)?;
         if !self.size.is_multiple_of(width) {
             return None;
@@ -115,7 +128,8 @@ impl Tree {
         Some(())
     }
 
-    fn root(&self) -> Hash {
+    #[must_use]
+    pub fn root(&self) -> Hash {
         let mut subtrees = self.subtrees.iter().rev().map(|(_, hash)| hash);
         let Some(last) = subtrees.next() else { return sha256(&[]) };
         subtrees.fold(*last, |right, left| node_hash(left, &right))

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use portcullis_verify::export::{ExportFault, Proven, check};
 use portcullis_verify::note::PublicKey;
 use portcullis_verify::proof::{Consistency, Inclusion};
 use portcullis_verify::verify::{Report, Request, read_key, size_of, verify};
@@ -17,6 +18,10 @@ portcullis-verify log DIR --public-key FILE [--checkpoint FILE] [--json]
 
 portcullis-verify proof FILE --public-key FILE [--record FILE]
     Check that the record in a proof, or the one given, stands in the log. Prints the record.
+
+portcullis-verify export FILE --public-key FILE [--proof FILE] [--json]
+    Check that every line of an export stands in the log, and where. The proof is FILE.proof unless one is named.
+    In a table, the column `record` is what is checked.
 
 portcullis-verify consistency FILE --checkpoint FILE --public-key FILE
     Check that the log of the checkpoint in a proof begins with the log of an older checkpoint.
@@ -43,6 +48,7 @@ fn run(arguments: &[String]) -> Result<bool, String> {
     match arguments.first().map(String::as_str) {
         Some("log") => verify_log(&Arguments::read(rest, &["public-key", "checkpoint"])?),
         Some("proof") => check_proof(&Arguments::read(rest, &["public-key", "record"])?),
+        Some("export") => check_export(&Arguments::read(rest, &["public-key", "proof"])?),
         Some("consistency") => check_consistency(&Arguments::read(rest, &["public-key", "checkpoint"])?),
         Some("-h" | "--help") => print(USAGE).map(|()| true),
         Some("--version") => print(&format!("portcullis-verify {}\n", env!("CARGO_PKG_VERSION"))).map(|()| true),
@@ -78,6 +84,27 @@ fn check_proof(arguments: &Arguments) -> Result<bool, String> {
             tell(&format!("it does not verify: {fault}"));
             Ok(false)
         }
+    }
+}
+
+fn check_export(arguments: &Arguments) -> Result<bool, String> {
+    let file = arguments.only()?;
+    let proof = arguments.option("proof").map_or_else(|| format!("{file}.proof"), str::to_owned);
+    match check(Path::new(file), Path::new(&proof), &arguments.key()?) {
+        Ok(proven) if arguments.json => {
+            let text = serde_json::to_string_pretty(&proven).map_err(|fault| fault.to_string())?;
+            print(&format!("{text}\n")).map(|()| true)
+        }
+        Ok(proven) => {
+            let Proven { origin, records, first, last, contiguous, checkpoint } = proven;
+            let between = if contiguous { "none between them was left out" } else { "others between them may have been left out" };
+            print(&format!(
+                "it verifies: {records} records of {origin}, {first} to {last}, in a log of {checkpoint} at the least; {between}\n"
+            ))
+            .map(|()| true)
+        }
+        Err(ExportFault::Io { path, source }) => Err(format!("cannot read {}: {source}", path.display())),
+        Err(fault) => print(&format!("it does not verify: {fault}\n")).map(|()| false),
     }
 }
 

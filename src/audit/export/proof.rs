@@ -12,18 +12,20 @@
 //! checkpoint                 what follows is a signed note; its root is what all of this comes to
 //! ```
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use portcullis_verify::export::Subtrees;
+use portcullis_verify::tiles::{TileFault, Tiles};
 
 use super::ExportFault;
 use crate::audit::layout::{self, SegmentPaths};
 use crate::audit::note::{Checkpoint, PublicKey, split_notes};
-use crate::audit::tree::{Frontier, Hash, leaf_hash};
+use crate::audit::tree::leaf_hash;
 
 /// Which records were exported.
 pub struct Chosen {
@@ -62,29 +64,51 @@ pub fn covered(folder: &Path) -> Result<u64, ExportFault> {
     key.open(&note).map(|head| head.size).map_err(|fault| ExportFault::Unproven(format!("the latest checkpoint: {fault}")))
 }
 
-/// Writes the proof of what was chosen.
+/// Writes the proof of what was chosen. Of the records between and after those it reads no more than kept hashes.
 pub fn write(folder: &Path, chosen: &Chosen, file: &str, out: &mut dyn Write) -> Result<(), ExportFault> {
     let Some((first, end)) = chosen.span() else { return Ok(()) };
-    let segments = layout::segments(folder)?;
-    let (note, head) = head_over(folder, &segments, end)?;
-    let mut leaves = Leaves::begin(&segments, first)?;
+    let (note, head) = head_over(folder, &layout::segments(folder)?, end)?;
+    let tiles = Tiles::open(folder).map_err(missing)?;
+    let frontier = tiles.frontier(first).map_err(missing)?;
+    let mut tree = Subtrees::from_frontier(&frontier);
     writeln!(out, "portcullis-export-proof 1\nfile {file}\nfirst {first}")?;
-    leaves.tree.hashes().iter().try_for_each(|hash| writeln!(out, "frontier {}", STANDARD.encode(hash)))?;
+    frontier.hashes().iter().try_for_each(|hash| writeln!(out, "frontier {}", STANDARD.encode(hash)))?;
     let mut sum = Context::new(&SHA256);
     let mut at = first;
     for (start, stop) in &chosen.runs {
-        leaves.skip(at, *start, out)?;
+        skip(&tiles, &mut tree, at, *start, out)?;
         writeln!(out, "lines {}", stop - start)?;
-        for _ in *start..*stop {
-            sum.update(&leaves.next()?);
+        at = *start;
+        while at < *stop {
+            let leaves = tiles.read(0, at, (stop - at).min(LEAVES_AT_ONCE)).map_err(missing)?;
+            if leaves.is_empty() {
+                return Err(ExportFault::Unproven(format!("the hash of record {at} is not there")));
+            }
+            for leaf in leaves {
+                sum.update(&leaf);
+                tree.push(0, leaf);
+                at += 1;
+            }
         }
-        at = *stop;
     }
-    leaves.skip(at, head.size, out)?;
-    if sum.finish().as_ref() != chosen.sum.clone().finish().as_ref() || leaves.tree.root() != head.root {
+    skip(&tiles, &mut tree, at, head.size, out)?;
+    if sum.finish().as_ref() != chosen.sum.clone().finish().as_ref() || tree.size() != head.size || tree.root() != head.root {
         return Err(ExportFault::Unproven(format!("the records {first} to {} are not those that were signed", head.size - 1)));
     }
     write!(out, "checkpoint\n{note}")?;
+    Ok(())
+}
+
+/// Passes over records that are not exported, and writes their hashes, in as few subtrees as there are.
+fn skip(tiles: &Tiles, tree: &mut Subtrees, from: u64, to: u64, out: &mut dyn Write) -> Result<(), ExportFault> {
+    let mut at = from;
+    while at < to {
+        let level = at.trailing_zeros().min((to - at).ilog2());
+        let hash = tiles.node(level, at >> level).map_err(missing)?;
+        writeln!(out, "hash {level} {}", STANDARD.encode(hash))?;
+        tree.push(level, hash);
+        at += 1 << level;
+    }
     Ok(())
 }
 
@@ -106,65 +130,9 @@ fn public_key(folder: &Path) -> Result<PublicKey, ExportFault> {
     PublicKey::parse(&fs::read_to_string(&path)?).map_err(|fault| ExportFault::Unproven(format!("{}: {fault}", path.display())))
 }
 
-/// The hashes of the records from one on, over all segments that follow, and the tree that they make.
-struct Leaves<'a> {
-    tree: Frontier,
-    rest: std::slice::Iter<'a, SegmentPaths>,
-    source: Option<BufReader<File>>,
-    line: Vec<u8>,
+fn missing(fault: TileFault) -> ExportFault {
+    ExportFault::Unproven(fault.to_string())
 }
 
-impl<'a> Leaves<'a> {
-    fn begin(segments: &'a [SegmentPaths], first: u64) -> Result<Self, ExportFault> {
-        let at = segments.partition_point(|segment| segment.first <= first).saturating_sub(1);
-        let mut rest = segments.get(at..).unwrap_or_default().iter();
-        let segment = rest.next().ok_or_else(|| gone(first))?;
-        let text = fs::read_to_string(&segment.frontier)?;
-        let tree = layout::parse_frontier(&text).filter(|tree| tree.size() == segment.first);
-        let tree = tree.ok_or_else(|| ExportFault::Unproven(format!("{} is damaged", segment.frontier.display())))?;
-        let mut leaves = Self { tree, rest, source: Some(open(segment)?), line: Vec::new() };
-        while leaves.tree.size() < first {
-            leaves.next()?;
-        }
-        Ok(leaves)
-    }
-
-    fn next(&mut self) -> Result<Hash, ExportFault> {
-        while let Some(source) = &mut self.source {
-            self.line.clear();
-            source.read_until(b'\n', &mut self.line)?;
-            if let Some(record) = self.line.strip_suffix(b"\n") {
-                let leaf = leaf_hash(record);
-                self.tree.push(leaf);
-                return Ok(leaf);
-            }
-            self.source = self.rest.next().map(open).transpose()?;
-        }
-        Err(gone(self.tree.size()))
-    }
-
-    /// Passes over records that are not exported, and writes their hashes, in as few subtrees as there are.
-    fn skip(&mut self, from: u64, to: u64, out: &mut dyn Write) -> Result<(), ExportFault> {
-        let mut at = from;
-        while at < to {
-            let level = at.trailing_zeros().min((to - at).ilog2());
-            let mut subtree = Frontier::default();
-            for _ in 0..1_u64 << level {
-                subtree.push(self.next()?);
-            }
-            writeln!(out, "hash {level} {}", STANDARD.encode(subtree.root()))?;
-            at += 1 << level;
-        }
-        Ok(())
-    }
-}
-
-fn open(segment: &SegmentPaths) -> io::Result<BufReader<File>> {
-    File::open(&segment.records).map(|file| BufReader::with_capacity(READ_BYTES, file))
-}
-
-fn gone(sequence: u64) -> ExportFault {
-    ExportFault::Unproven(format!("the hash of record {sequence} is not there"))
-}
-
-const READ_BYTES: usize = 1024 * 1024;
+/// A few hundred KiB.
+const LEAVES_AT_ONCE: u64 = 8_192;

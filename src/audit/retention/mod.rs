@@ -4,12 +4,16 @@
 //! acknowledged all of it, while its index cannot be used (what it holds is not known then), and always while it is the newest.
 //! The oldest go first, and the first one that stays keeps all that follow: what is left of a log begins at one place.
 
+mod enforce;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use kernel::time::Timestamp;
+
+pub use enforce::{RetentionFault, enforce};
 
 use super::index::{self, Head, Index};
 use super::layout::{self, SegmentPaths};
