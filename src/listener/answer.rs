@@ -27,7 +27,7 @@ pub(super) struct Counted {
     body: Body,
     /// For HTTP/2, where a shut window stops a stream alone. HTTP/1.1 has a deadline on writing.
     watched: Option<Watched>,
-    _open: Arc<OpenRequest>,
+    _open: OpenRequest,
 }
 
 /// What the answering side knows of its connection.
@@ -44,7 +44,7 @@ pub(super) struct Answering<H> {
 struct Met {
     facts: RequestFacts,
     intent: Intent,
-    open: Arc<OpenRequest>,
+    open: OpenRequest,
 }
 
 impl<H: Handler> Answering<H> {
@@ -53,8 +53,9 @@ impl<H: Handler> Answering<H> {
         if intent != Intent::WebSocket {
             // The parser would hand the whole connection to whoever holds this once the connection ends.
             drop(hyper::upgrade::on(&mut request));
+        } else {
+            request.extensions_mut().insert(StaysOpen::new(self.junction.open_request()));
         }
-        request.extensions_mut().insert(StaysOpen(Arc::clone(&open)));
         if let Some(protocol) = request.extensions_mut().remove::<hyper::ext::Protocol>() {
             request.extensions_mut().insert(ExtendedConnect(protocol.as_str().into()));
         }
@@ -88,7 +89,7 @@ impl<H: Handler> Answering<H> {
             Protocol::Http1 => {
                 let head = self.junction.next_head().ok_or(HandlerAbort("a request was parsed that the gatekeeper did not see"))?;
                 let facts = RequestFacts { connection, raw_target: head.raw_target, fault: head.fault, body_fault: head.body_fault };
-                Ok(Met { facts, intent: head.intent, open: Arc::new(head.open) })
+                Ok(Met { facts, intent: head.intent, open: head.open })
             }
             Protocol::Http2 => {
                 // Each crumb of a cookie is a field of its own here, and counts.
@@ -97,7 +98,7 @@ impl<H: Handler> Answering<H> {
                 let facts = RequestFacts { connection, raw_target: None, fault, body_fault: BodyFault::default() };
                 let websocket = request.extensions().get::<hyper::ext::Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
                 let intent = if websocket { Intent::WebSocket } else { Intent::Stay };
-                Ok(Met { facts, intent, open: Arc::new(self.junction.open_request()) })
+                Ok(Met { facts, intent, open: self.junction.open_request() })
             }
         }
     }

@@ -56,10 +56,16 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct OpenRequest(Arc<AtomicUsize>);
 
-/// Goes with a request, in its extensions. Kept, it counts the request as open, so that a connection whose streams were
-/// upgraded is not taken for idle.
+/// Goes with a WebSocket's handshake, in its extensions. Kept, it counts as an open request, so that a connection whose streams
+/// were upgraded is not taken for idle.
 #[derive(Clone, Debug)]
-pub struct StaysOpen(#[expect(dead_code, reason = "held, not read")] pub(super) Arc<OpenRequest>);
+pub struct StaysOpen(#[expect(dead_code, reason = "held, not read")] Arc<OpenRequest>);
+
+impl StaysOpen {
+    pub(super) fn new(open: OpenRequest) -> Self {
+        Self(Arc::new(open))
+    }
+}
 
 impl Junction {
     /// What was known of the head that was parsed now.

@@ -29,7 +29,9 @@ impl Upstreams {
     pub(super) async fn lease(&self, way: &Way, permit: &Permit) -> Result<Lease, Failure> {
         let purpose = Purpose::of(permit.request().upgrade);
         let mut fault = Failure::Bug("a route has no upstream");
-        for backend in Order::new(&way.backends, self.turn.fetch_add(1, Ordering::Relaxed)) {
+        // With one upstream there is nothing to choose, and no counter that every thread writes.
+        let seed = if way.backends.len() > 1 { self.turn.fetch_add(1, Ordering::Relaxed) } else { 0 };
+        for backend in Order::new(&way.backends, seed) {
             match self.lease_of(way, backend, purpose).await {
                 Ok(lease) => return Ok(lease),
                 Err(failure) => fault = failure,

@@ -216,6 +216,23 @@ async fn a_stream_becomes_a_websocket_where_the_answer_says_so() {
 }
 
 #[tokio::test]
+async fn a_connection_with_a_websocket_on_it_is_not_idle() {
+    let idle = Duration::from_millis(50);
+    let deadlines = Deadlines { idle, drain: idle, ..Deadlines::default() };
+    let stand = start_with(Settings { deadlines, ..settings() }, Profile::Modern);
+    let (mut client, _connection) = connect(&stand).await;
+    client.send_request(get("/a")).await.unwrap();
+    let answer = client.send_request(extended("/upgrade", "websocket")).await.unwrap();
+    let mut stream = TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
+    // Spoken on for longer than an idle connection lives, its draining included.
+    let end = tokio::time::Instant::now() + 6 * idle;
+    while tokio::time::Instant::now() < end {
+        stream.write_all(b"x").await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'x');
+    }
+}
+
+#[tokio::test]
 async fn an_answer_cannot_open_a_stream_that_is_no_websocket() {
     let stand = start();
     let (mut client, _connection) = connect(&stand).await;

@@ -52,7 +52,9 @@ impl Handler for Recorder {
         let version = request.version();
         if path == "/upgrade" || path == "/open" {
             let upgrade = hyper::upgrade::on(&mut request);
+            let open = request.extensions().get::<StaysOpen>().cloned();
             tokio::spawn(async move {
+                let _open = open;
                 let Ok(upgraded) = upgrade.await else { return };
                 let (mut reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
                 let _ = tokio::io::copy(&mut reader, &mut writer).await;
