@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use kernel::event::{Actor, Body, Client, DecisionFacts, Event, ExchangeFacts, ExchangeOutcome, Verdict};
+use kernel::event::{Actor, Body, Client, DecisionFacts, Event, ExchangeFacts, ExchangeKind, ExchangeOutcome, Verdict};
 use kernel::identity::{Email, Subject};
 use kernel::policy::Reason;
 use kernel::request::RequestId;
@@ -185,6 +185,7 @@ fn decision(number: u64) -> DecisionFacts {
 fn end(number: u64) -> ExchangeFacts {
     ExchangeFacts {
         request_id: request_id(number),
+        kind: ExchangeKind::Http,
         route: RouteId::new(&format!("route-{}", spread(number ^ 2) % ROUTES)),
         status: Some(200),
         outcome: ExchangeOutcome::Complete,

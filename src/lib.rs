@@ -20,6 +20,8 @@ pub mod audit;
 
 pub mod upstream;
 
+pub mod notify;
+
 pub mod gateway;
 
 pub mod portal;

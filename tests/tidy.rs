@@ -30,7 +30,7 @@ type Rule = fn(&Source) -> Vec<String>;
 const LAYERS: &[(u8, &[&str])] = &[
     (1, &["config", "clock", "entropy"]),
     (2, &["telemetry", "web"]),
-    (3, &["listener", "store", "idp", "limits", "audit", "upstream"]),
+    (3, &["listener", "store", "idp", "limits", "audit", "upstream", "notify"]),
     (4, &["gateway"]),
     (5, &["portal", "admin"]),
     (6, &["pipeline"]),

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kernel::event::{
-    Actor, AuthenticationFacts, AuthenticationStep, Body, Client, DecisionFacts, Event, ExchangeFacts, ExchangeOutcome, Verdict,
+    Actor, AuthenticationFacts, AuthenticationStep, Body, Client, DecisionFacts, Event, ExchangeFacts, ExchangeKind, ExchangeOutcome,
+    Verdict,
 };
 use kernel::identity::{Email, Subject};
 use kernel::request::RequestId;
@@ -101,6 +102,7 @@ pub fn sign_in() -> Event {
 pub fn exchange_end(number: u8) -> Event {
     event(Body::Exchange(Box::new(ExchangeFacts {
         request_id: RequestId::new([number; 16]),
+        kind: ExchangeKind::Http,
         route: RouteId::new("app"),
         status: Some(200),
         outcome: ExchangeOutcome::Complete,

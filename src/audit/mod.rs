@@ -34,7 +34,7 @@ pub use dropping::{DropFault, drop_segments};
 pub use meters::StatsSnapshot;
 /// What an auditor has too: tree, files, verification.
 pub use portcullis_verify::{dropped, layout, proof, prove, tree, verify};
-pub use recorder::{Durability, QUEUE, Recorder, SEGMENT_BYTES, Settings};
+pub use recorder::{Durability, Observer, QUEUE, Recorder, SEGMENT_BYTES, Settings};
 pub use recover::StartFault;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -80,6 +80,11 @@ impl Drop for WriterThread {
     }
 }
 
+/// Sees every event that was kept, in the task of whoever recorded it: it must not block.
+pub trait Observer: fmt::Debug + Send + Sync {
+    fn kept(&self, event: &Event);
+}
+
 /// What recorder and writer share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -92,6 +97,7 @@ pub(super) struct Shared {
     pub origin: String,
     pub epoch: u64,
     durability: Durability,
+    observer: OnceLock<Arc<dyn Observer>>,
 }
 
 impl Recorder {
@@ -113,6 +119,7 @@ impl Recorder {
             origin: settings.origin,
             epoch: log.epoch(),
             durability: settings.durability,
+            observer: OnceLock::new(),
         });
         let mut writer = Writer::new(log, Arc::clone(&shared), clock);
         writer.settle(repair)?;
@@ -136,10 +143,19 @@ impl Recorder {
     /// Puts anything else on record: refusals, sign-ins, changes. Returns when it is kept as its weight demands.
     pub async fn keep(&self, event: Event) -> Result<(), Failure> {
         let kept = self.hand_over(&event).await;
-        if kept.is_err() {
-            self.shared.meters.refused.inc();
+        match (&kept, self.shared.observer.get()) {
+            (Ok(()), Some(observer)) => observer.kept(&event),
+            (Ok(()), None) => {}
+            (Err(_), _) => {
+                self.shared.meters.refused.inc();
+            }
         }
         kept
+    }
+
+    /// Names who sees every event that is kept. The first one stays.
+    pub fn observe_with(&self, observer: Arc<dyn Observer>) {
+        let _one_already = self.shared.observer.set(observer);
     }
 
     /// Puts the end of an exchange on record, from a drop guard. Never blocks, and never refuses while the writer lives: the

@@ -184,7 +184,8 @@ pub fn summarise(line: &str) -> Summary {
         ("allow", _) => Tone::Good,
         ("challenge", _) => Tone::Notice,
         ("deny" | "fail" | "log_recovered", _) => Tone::Bad,
-        ("exchange_end", _) => Tone::Plain,
+        ("exchange_end" | "stream_open" | "stream_close", _) => Tone::Plain,
+        ("finding" | "connections_refused", _) => Tone::Bad,
         (_, true) => Tone::Bad,
         (_, false) => Tone::Notice,
     };
@@ -197,13 +198,13 @@ fn describe(record: &Value) -> String {
     let mut add = |name: &str, value: Option<String>| {
         parts.extend(value.map(|value| if name.is_empty() { value } else { format!("{name}={value}") }));
     };
-    add("", text(record, "/http_request/http_method"));
+    add("", text(record, "/http_request/http_method").or_else(|| own("method")));
     let target = own("target").or_else(|| own("raw_target"));
     add("", target.map(|target| format!("{}{target}", own("authority").unwrap_or_default())));
     let who = ["/actor/user/email_addr", "/user/email_addr", "/actor/user/uid", "/user/uid"];
     add("who", who.iter().find_map(|path| text(record, path)));
     add("from", text(record, "/src_endpoint/ip"));
-    for name in ["route", "rule", "reason", "factor", "idp", "outcome", "by", "command", "filters", "config"] {
+    for name in ["route", "rule", "detection", "fault", "reason", "factor", "idp", "outcome", "by", "command", "filters", "config"] {
         let shown = own(name).map(|value| if name == "config" { value.chars().take(12).collect() } else { value });
         add(name, shown);
     }

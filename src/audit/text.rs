@@ -1,6 +1,7 @@
 //! Writes JSON whose text may come from an attacker: one record stays one line, and a terminal or a log reader that shows it
 //! as it is gets no command out of it. What is longer than its limit is cut, and the whole is named by its hash.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -45,7 +46,9 @@ impl Json {
     /// An object that is open, and will state what was sealed.
     #[must_use]
     pub fn begin_with(sealed: Vec<Sealed>) -> Self {
-        Self { out: b"{".to_vec(), sealed, ..Self::default() }
+        let mut out = Vec::with_capacity(RECORD_BYTES);
+        out.push(b'{');
+        Self { out, sealed, ..Self::default() }
     }
 
     pub fn object(&mut self, key: &'static str, content: impl FnOnce(&mut Self)) {
@@ -79,9 +82,38 @@ impl Json {
         }
     }
 
+    /// Text in two parts, as if it were one.
+    pub fn joined(&mut self, key: &'static str, head: &str, between: u8, tail: &str) {
+        if is_plain(head) && is_plain(tail) && head.len() + tail.len() < TEXT_BYTES_MAX {
+            self.key(key);
+            self.out.push(b'"');
+            self.out.extend_from_slice(head.as_bytes());
+            self.out.push(between);
+            self.out.extend_from_slice(tail.as_bytes());
+            self.out.push(b'"');
+        } else {
+            self.text(key, &format!("{head}{}{tail}", char::from(between)));
+        }
+    }
+
+    /// What is written by code of ours and needs no escape: an address, a uuid.
+    pub fn shown(&mut self, key: &'static str, value: impl Display) {
+        self.key(key);
+        // Writing to memory does not fail.
+        let _ = write!(self.out, "\"{value}\"");
+    }
+
+    /// An id, in hex.
+    pub fn id(&mut self, key: &'static str, bytes: &[u8; 16]) {
+        self.key(key);
+        self.out.push(b'"');
+        self.out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+        self.out.push(b'"');
+    }
+
     pub fn number(&mut self, key: &'static str, value: u64) {
         self.key(key);
-        self.out.extend_from_slice(value.to_string().as_bytes());
+        let _ = write!(self.out, "{value}");
     }
 
     pub fn flag(&mut self, key: &'static str, value: Flag) {
@@ -250,8 +282,23 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
+/// Whether text stands in JSON as it is: printable ASCII without quote and backslash. Most text is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
+}
+
+const fn digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+}
+
 /// Writing to memory does not fail, and text always serialises.
 fn write_text(out: &mut Vec<u8>, text: &str) {
+    if is_plain(text) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     let start = out.len();
     if text.serialize(&mut Serializer::with_formatter(&mut *out, Guarded)).is_err() {
         out.truncate(start);
@@ -275,6 +322,9 @@ impl Formatter for Guarded {
         writer.write_all(fragment.get(plain..).unwrap_or_default().as_bytes())
     }
 }
+
+/// Room for most records without growing.
+const RECORD_BYTES: usize = 1_536;
 
 /// Longest text in a record. Longer than any honest path or user agent; short enough for every SIEM's field limit.
 pub const TEXT_BYTES_MAX: usize = 2_048;

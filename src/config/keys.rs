@@ -57,6 +57,8 @@ pub use super::keys_upstream::{HEALTH, ROUTE_UPSTREAM, UPSTREAM};
 use Form::{Choice, Choices, Count, Duration, Flag, Named, Rate, Secret, Size, Table, Tables, Text, Texts};
 use Need::{Default, Optional, Required};
 
+use super::detection::{DETECTION, NOTIFY};
+
 /// `portcullis.toml`
 pub const MAIN: &[Key] = &[
     key("gateway", Table(GATEWAY), Required("[gateway]"), "The gateway itself."),
@@ -68,6 +70,8 @@ pub const MAIN: &[Key] = &[
     key("session", Table(SESSION), Optional("the defaults of its keys hold"), "How long a session lives."),
     key("rate_limit", Table(RATE_LIMIT), Optional("the defaults of its keys hold"), "How often somebody may ask."),
     key("audit", Table(AUDIT), Required("[audit]"), "The audit log."),
+    key("detection", Table(DETECTION), Optional("the defaults of its keys hold"), "What counts as a finding."),
+    key("notify", Table(NOTIFY), Optional("nobody is told"), "Who is told of findings."),
     key("store", Table(STORE), Optional("the defaults of its keys hold"), "Where sessions and factors are kept."),
     key("class", Named(CLASS), Optional("internal and restricted are built in"), "How sensitive a route is."),
     key("admin", Table(ADMIN), Optional("nobody is an admin"), "Who may administer."),

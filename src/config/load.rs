@@ -72,6 +72,8 @@ fn whole(main: Main, drafts: Vec<Draft>) -> Option<Config> {
         session: main.session,
         rate_limit: main.rate_limit,
         audit: main.audit?,
+        detection: main.detection,
+        notify: main.notify?,
         store: main.store?,
         classes: main.classes,
         admin: main.admin,

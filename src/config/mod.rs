@@ -5,6 +5,7 @@
 
 mod agree;
 mod compile;
+mod detection;
 mod files;
 pub mod key_file;
 pub mod keys;
@@ -30,6 +31,7 @@ pub mod trial;
 pub mod values;
 
 pub use compile::compile;
+pub use detection::{Notify, WebhookTarget};
 pub use load::{Loaded, load};
 pub use report::{Colour, Problem, Report, Severity};
 pub use route_file::{AllowRule, Expectation, RouteFile, RouteTest, ShownFactor, TestPerson};

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kernel::detection::Rules;
 use kernel::identity::Group;
 use kernel::identity::assurance::{Requirement, Strength};
 use kernel::quota::Rate;
 use kernel::request::host::Authority;
 use kernel::session::SessionRules;
 
+use super::detection::{self, Notify};
 use super::keys;
 use super::read_files;
 use super::read_idp::{idps, second_factor, second_factor_default};
@@ -35,6 +37,8 @@ pub(super) struct Main {
     pub session: SessionRules,
     pub rate_limit: RateLimit,
     pub audit: Option<Audit>,
+    pub detection: Rules,
+    pub notify: Option<Notify>,
     pub store: Option<Store>,
     pub classes: BTreeMap<Arc<str>, Class>,
     pub admin: Admin,
@@ -61,6 +65,8 @@ pub(super) fn read(file: &Table<'_>) -> Main {
         session,
         rate_limit: file.or("rate_limit", rate_limit_default(), rate_limit),
         audit: file.need("audit", audit),
+        detection: file.or("detection", Rules::default(), detection::detection),
+        notify: file.value("notify").map_or_else(|| Some(Notify::default()), |value| detection::notify(&value)),
         store: store(file, state_dir.as_deref()),
         classes: classes(file, session),
         admin: file.or("admin", Admin { groups: Vec::new() }, admin),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use kernel::detection::Rules;
 use kernel::identity::Group;
 use kernel::identity::assurance::{FactorKind, Requirement};
 use kernel::quota::Rate;
@@ -18,6 +19,7 @@ use kernel::session::SessionRules;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use url::Url;
 
+use super::detection::Notify;
 use super::route_file::RouteFile;
 use super::secret::{Key, KeyRing, Secret};
 
@@ -36,6 +38,9 @@ pub struct Config {
     pub session: SessionRules,
     pub rate_limit: RateLimit,
     pub audit: Audit,
+    /// `[detection]`
+    pub detection: Rules,
+    pub notify: Notify,
     pub store: Store,
     /// By name; `internal` and `restricted` are always there.
     pub classes: BTreeMap<Arc<str>, Class>,

@@ -5,6 +5,7 @@ use kernel::policy::rule::{Audience, Methods, Networks, User};
 use kernel::quota::Rate;
 use serde_json::{Map, Value, json};
 
+use super::detection;
 use super::route_file::{AllowRule, Health, RouteFile, RouteUpstream, UpstreamProtocol};
 use super::sections::*;
 use super::values::write_duration;
@@ -44,6 +45,8 @@ pub fn value(config: &Config) -> Value {
             "second_factor": rate(&config.rate_limit.second_factor),
         },
         "audit": audit(&config.audit),
+        "detection": detection::show_detection(&config.detection),
+        "notify": detection::show_notify(&config.notify),
         "store": { "url": format!("sqlite:{}", config.store.sqlite.display()) },
         "class": classes,
         "admin": { "groups": config.admin.groups },

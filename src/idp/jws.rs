@@ -3,6 +3,7 @@
 //! The only algorithms are asymmetric ones named here; the token chooses neither key nor algorithm: its header is compared
 //! with what the IdP published. Claims can be had only from a token whose signature was checked.
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -137,6 +138,15 @@ impl Claims {
     }
 }
 
+impl Key {
+    fn bytes(&self) -> Vec<u8> {
+        match &self.material {
+            Material::Rsa { n, e } => [n.as_slice(), b"/", e.as_slice()].concat(),
+            Material::P256(point) | Material::P384(point) | Material::Ed25519(point) => point.clone(),
+        }
+    }
+}
+
 impl KeySet {
     /// Reads a JWK set (RFC 7517 §5). Keys that are not for signatures, symmetric, or of a kind we do not use are left out.
     pub fn read(set: &Object) -> Result<Self, ProviderFault> {
@@ -146,6 +156,20 @@ impl KeySet {
         }
         let keys: Vec<_> = keys.iter().filter_map(Value::as_object).filter_map(Key::read).collect();
         if keys.is_empty() { Err(ProviderFault::NoKeys) } else { Ok(Self(keys)) }
+    }
+
+    /// Whether two sets are the same keys, whatever their order.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut parts: Vec<Vec<u8>> = self.0.iter().map(Key::bytes).collect();
+        parts.sort_unstable();
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in parts {
+            context.update(&part.len().to_be_bytes());
+            context.update(&part);
+        }
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        bytes
     }
 
     /// Checks a token's signature.

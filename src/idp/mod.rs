@@ -98,6 +98,12 @@ impl Idp {
         Ok(Self { settings, clock, http, source })
     }
 
+    /// A digest of the signing keys as they were last fetched; none before the first time.
+    #[must_use]
+    pub fn keys_seen(&self) -> Option<[u8; 32]> {
+        self.source.keys_seen()
+    }
+
     #[must_use]
     pub fn id(&self) -> &str {
         &self.settings.id

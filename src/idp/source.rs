@@ -70,6 +70,11 @@ impl Source {
         Ok(provider)
     }
 
+    /// A digest of the keys that were last fetched.
+    pub fn keys_seen(&self) -> Option<[u8; 32]> {
+        self.current.load_full().map(|provider| provider.keys.digest())
+    }
+
     /// Checks a token's signature; with keys fetched again if those of `provider` do not verify it. A wrong signature counts like
     /// an unknown key, because an IdP that names no keys, or reuses a name, changes them unseen.
     pub async fn verify(&self, provider: &Arc<Provider>, token: &Unverified<'_>) -> Result<Claims, TokenFault> {

@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 use super::caps::Caps;
 use super::connection::{self, Shared};
 use super::handler::Handler;
+use super::refusals::Refusals;
 use super::settings::Settings;
 use super::tls::ServerTls;
 
@@ -27,6 +28,7 @@ pub struct Bound {
     local: SocketAddr,
     settings: Settings,
     tls: Arc<ServerTls>,
+    refusals: Arc<Refusals>,
 }
 
 /// The address cannot be listened on.
@@ -43,7 +45,7 @@ pub fn bind(settings: Settings, tls: Arc<ServerTls>) -> Result<Bound, BindFault>
     let fault = |cause| BindFault { name: Arc::clone(&settings.name), address: settings.bind, cause };
     let socket = listen(settings.bind).map_err(fault)?;
     let local = socket.local_addr().map_err(fault)?;
-    Ok(Bound { socket, local, settings, tls })
+    Ok(Bound { socket, local, settings, tls, refusals: Arc::default() })
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -66,13 +68,24 @@ impl Bound {
         self.local
     }
 
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        Arc::clone(&self.settings.name)
+    }
+
+    /// What came to nothing, for whoever puts it on record.
+    #[must_use]
+    pub fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.refusals)
+    }
+
     /// Accepts until `shutdown`; connections are served on `tasks` and end within the drain deadline after it. The future
     /// ends when no more connections are accepted: wait for `tasks` too.
     pub async fn serve<H: Handler>(self, handler: H, shutdown: CancellationToken, tasks: TaskTracker) {
         let caps = Caps::new(self.settings.bounds.connections, self.settings.bounds.connections_per_address);
         let handshakes = Arc::new(Semaphore::new(self.settings.bounds.handshakes.min(Semaphore::MAX_PERMITS)));
-        let shared =
-            Arc::new(Shared { settings: self.settings, tls: self.tls, caps, handshakes, local: self.local, handler, shutdown, tasks });
+        let (settings, tls, local, refusals) = (self.settings, self.tls, self.local, self.refusals);
+        let shared = Arc::new(Shared { settings, tls, caps, handshakes, local, refusals, handler, shutdown, tasks });
         let mut back_off = BACK_OFF_MIN;
         loop {
             tokio::select! {
@@ -100,6 +113,7 @@ impl Bound {
 /// Gives a new connection its place, or drops it before any work was done for it.
 fn meet<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, peer: SocketAddr) {
     let Some(place) = shared.caps.take() else {
+        shared.refusals.count(kernel::event::ConnectionFault::ListenerFull, peer.ip());
         debug!(listener.name = %shared.settings.name, "the listener is full; a connection was dropped");
         return;
     };
@@ -111,7 +125,9 @@ fn meet<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, peer: SocketAddr
     let tasks = shared.tasks.clone();
     tasks.spawn(async move {
         let address = ClientAddress::new(peer.ip());
+        let refusals = Arc::clone(&shared.refusals);
         if let Err(fault) = connection::run(shared, stream, peer, place).await {
+            refusals.note(&fault, address.ip());
             debug!(client.address = %address, error = %fault, "a connection ended");
         }
     });

@@ -26,6 +26,7 @@ use super::facts::{ConnectionFacts, Protocol, TlsFacts};
 use super::handler::Handler;
 use super::http;
 use super::proxy_protocol::{self, ProxyHeaderFault, Stated};
+use super::refusals::Refusals;
 use super::settings::{ProxyHeader, Settings};
 use super::tls::{self, ServerTls};
 
@@ -37,6 +38,7 @@ pub(super) struct Shared<H> {
     pub caps: Caps,
     pub handshakes: Arc<Semaphore>,
     pub local: SocketAddr,
+    pub refusals: Arc<Refusals>,
     pub handler: H,
     pub shutdown: CancellationToken,
     pub tasks: TaskTracker,

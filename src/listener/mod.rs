@@ -14,6 +14,7 @@ mod gate;
 mod handler;
 mod http;
 mod proxy_protocol;
+mod refusals;
 mod settings;
 mod tls;
 
@@ -26,5 +27,6 @@ pub use gate::StaysOpen;
 
 pub use facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts, TlsFacts};
 pub use handler::{Handler, HandlerAbort};
+pub use refusals::{Refusals, Refused};
 pub use settings::{Bounds, Deadlines, Protocols, ProxyHeader, Settings};
 pub use tls::{Certificate, CertificateFault, Profile, ServerTls, TlsFault};

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use http::Response;
 use http::request::Parts;
+use http::{Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use kernel::Refusal;
-use kernel::event::{Body as EventBody, Event, ExchangeFacts};
+use kernel::event::{Body as EventBody, Event, ExchangeFacts, ExchangeKind, StreamFacts};
 use kernel::policy::Recorded;
+use kernel::request::Upgrade;
+use kernel::{Failure, Refusal};
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::exchanges::Exchange;
 use crate::gateway::visit::Visit;
-use crate::gateway::{Gateway, Snapshot};
+use crate::gateway::{Gateway, Snapshot, record};
 use crate::listener::{RequestFacts, StaysOpen};
 use crate::telemetry::metrics;
 use crate::upstream::{self, ForwardContext};
@@ -49,6 +50,11 @@ pub async fn forward(
         gateway.exchanges.judge_again(&current.table, gateway.clock.now());
     }
     let (route, request_id) = (permit.route().id.clone(), visit.request_id);
+    let kind = match permit.request().upgrade {
+        Upgrade::None => ExchangeKind::Http,
+        Upgrade::WebSocket => ExchangeKind::WebSocket,
+    };
+    let opened = route.clone();
     let reporter = Arc::clone(gateway);
     let open = head.extensions.get::<StaysOpen>().cloned();
     let context = ForwardContext {
@@ -62,6 +68,8 @@ pub async fn forward(
             reporter.metrics.exchanged(route.as_str(), exchange);
             let facts = ExchangeFacts {
                 request_id,
+                // A handshake that the upstream declined was a request like any other.
+                kind: if end.status == Some(SWITCHING) { kind } else { ExchangeKind::Http },
                 route,
                 status: end.status,
                 outcome: end.outcome,
@@ -74,5 +82,20 @@ pub async fn forward(
         }),
     };
     let client = upstream::Incoming { headers: &head.headers, body: incoming.body, on_upgrade: incoming.upgrade };
-    snapshot.upstreams.forward(way, recorded, context, client).await
+    let response = snapshot.upstreams.forward(way, recorded, context, client).await?;
+    // RFC 8441 §5: over HTTP/2 a 2xx opens the stream.
+    let over_http2 = kind == ExchangeKind::WebSocket && visit.method == http::Method::CONNECT && response.status().is_success();
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS || over_http2 {
+        record_opening(gateway, visit, opened).await?;
+    }
+    Ok(response)
 }
+
+/// Puts on record that a stream begins, before the client is told. Where that cannot be done, it does not begin.
+async fn record_opening(gateway: &Gateway, visit: &Visit, route: kernel::route::RouteId) -> Result<(), Failure> {
+    let actor = visit.person.as_ref().map(|live| record::actor(live));
+    let facts = StreamFacts { request_id: visit.request_id, route, client: visit.client(), actor };
+    gateway.audit.keep(Event { time: gateway.clock.now(), body: EventBody::StreamOpen(Box::new(facts)) }).await
+}
+
+const SWITCHING: u16 = StatusCode::SWITCHING_PROTOCOLS.as_u16();

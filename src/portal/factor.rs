@@ -88,6 +88,7 @@ pub async fn prove(desk: Desk<'_>, live: &Arc<Live>, kind: FactorKind) -> Result
     let proof = FactorProof { kind, at: desk.gateway.clock.now() };
     let old = desk.cookie().ok_or(Failure::Bug("a session was found without a cookie"))?;
     let cookie = entropy::token()?;
+    desk.record_authorization(live, kind).await?;
     let proved = desk.gateway.sessions.prove(live, proof).await?;
     if proved && desk.gateway.sessions.rotate(old, cookie.hash(Purpose::Cookie(desk.host()))).await? {
         Ok(cookie)

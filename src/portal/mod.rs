@@ -21,8 +21,11 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
-use kernel::event::{AccountChange, AccountFacts, Actor, AuthenticationFacts, AuthenticationStep, Body as EventBody, ChangedBy, Event};
+use kernel::event::{
+    AccountChange, AccountFacts, Actor, AuthenticationFacts, AuthenticationStep, AuthorizationFacts, Body as EventBody, ChangedBy, Event,
+};
 use kernel::identity::Identity;
+use kernel::identity::assurance::FactorKind;
 use kernel::policy::{Challenge, Reason};
 use kernel::request::CanonicalRequest;
 use kernel::request::headers;
@@ -204,6 +207,13 @@ impl Desk<'_> {
             user_agent: self.visit.user_agent.clone(),
         };
         self.gateway.audit.keep(Event { time: self.gateway.clock.now(), body: EventBody::Authentication(Box::new(facts)) }).await
+    }
+
+    /// Puts on record that a session is opened by a second factor.
+    async fn record_authorization(&self, live: &Live, factor: FactorKind) -> Result<(), Failure> {
+        let (request_id, client) = (self.visit.request_id, self.visit.client());
+        let facts = AuthorizationFacts { request_id, actor: record::actor(live), factor, client };
+        self.gateway.audit.keep(Event { time: self.gateway.clock.now(), body: EventBody::Authorization(Box::new(facts)) }).await
     }
 
     /// Puts a change that a person made to their own account on record.

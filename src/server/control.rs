@@ -5,12 +5,13 @@
 
 mod lines;
 mod privacy;
+mod readings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::event::{AccountChange, AccountFacts, Body, ChangedBy, EntityChange, EntityFacts, Event};
+use kernel::event::{AccountChange, AccountFacts, Body, ChangedBy, Consulted, EntityChange, EntityFacts, Event};
 use kernel::identity::{Email, Subject};
 use kernel::session::token::Purpose;
 use kernel::session::{EndReason, SessionId};
@@ -182,10 +183,12 @@ async fn attend(stream: UnixStream, gateway: Arc<Gateway>) -> std::io::Result<()
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     BufReader::new(reader.take(ORDER_BYTES_MAX)).read_line(&mut line).await?;
+    let attendant = Attendant { gateway: &gateway, uid };
     let outcome = match serde_json::from_str::<Order>(&line) {
-        Err(error) => Outcome::Refused { why: format!("this is not an order: {error}") },
-        Ok(_) if uid != own && uid != 0 => Outcome::Refused { why: "only the gateway's own user and root may give orders".into() },
-        Ok(order) => Attendant { gateway: &gateway, uid }.carry_out(order).await.unwrap_or_else(|why| Outcome::Refused { why }),
+        // What stands in the line is not repeated: it may be anything, a secret among it.
+        Err(error) => attendant.refuse(format!("this is not an order: {error}"), "what came is not an order").await,
+        Ok(_) if uid != own && uid != 0 => attendant.refuse(NOT_YOURS.to_owned(), NOT_YOURS).await,
+        Ok(order) => attendant.carry_out(order).await.unwrap_or_else(|why| Outcome::Refused { why }),
     };
     let mut answer = serde_json::to_vec(&outcome)?;
     answer.push(b'\n');
@@ -224,6 +227,7 @@ impl Attendant<'_> {
     async fn carry_out(&self, order: Order) -> Result<Outcome, Refused> {
         match order {
             Order::UserList {} => {
+                self.record_consulted(Consulted::Users).await?;
                 let users = self.gateway.store.subjects().await.map_err(words)?;
                 Ok(Outcome::Users(users.iter().map(user_line).collect()))
             }
@@ -267,6 +271,7 @@ impl Attendant<'_> {
     async fn show(&self, user: &str) -> Result<Outcome, Refused> {
         let record = self.find(user).await?;
         let subject = record.identity.subject.clone();
+        self.record_consulted(Consulted::User(subject.clone())).await?;
         let store = &self.gateway.store;
         let factors = store.factors(subject.clone()).await.map_err(words)?;
         let attempts = store.attempts(subject.clone()).await.map_err(words)?;
@@ -328,6 +333,7 @@ impl Attendant<'_> {
             Some(user) => Some(self.find(user).await?.identity.subject),
             None => None,
         };
+        self.record_consulted(subject.clone().map_or(Consulted::Sessions, Consulted::User)).await?;
         let sessions = self.gateway.sessions.list(subject).await.map_err(words)?;
         Ok(Outcome::Sessions(sessions.iter().map(session_line).collect()))
     }
@@ -373,6 +379,8 @@ impl Attendant<'_> {
 fn words(fault: impl std::fmt::Display) -> Refused {
     fault.to_string()
 }
+
+const NOT_YOURS: &str = "only the gateway's own user and root may give orders";
 
 /// Time for one order, both sides.
 const ORDER_TIME: Duration = Duration::from_secs(10);

@@ -5,6 +5,7 @@
 
 mod compile;
 pub mod control;
+mod detection;
 mod keeping;
 mod operations;
 mod reload;
@@ -35,6 +36,7 @@ use crate::gateway::pending::Pending;
 use crate::gateway::people::People;
 use crate::gateway::sessions::Sessions;
 use crate::listener::{self, Bound, Certificate, CertificateFault, Handler, HandlerAbort, Profile, RequestFacts, ServerTls, TlsFault};
+use crate::notify::{self, Notifier, TargetFault, Webhook};
 use crate::pipeline;
 use crate::store::sealing::{KeyRing, SealFault};
 use crate::store::sqlite::{self, OpenFault};
@@ -44,6 +46,7 @@ use crate::upstream::assertion::{AssertionKey, AssertionKeyFault};
 use crate::upstream::{Settings as UpstreamSettings, Upstreams};
 use crate::web::body::Body;
 use compile::CompileFault;
+use detection::Watch;
 use keeping::Retention;
 pub use reload::ReloadFault;
 
@@ -56,6 +59,10 @@ pub struct Server {
     config: ArcSwap<Config>,
     tls: Vec<Arc<ServerTls>>,
     watched: ArcSwap<Vec<PathBuf>>,
+    watch: Arc<Watch>,
+    notifier: Arc<Notifier>,
+    /// Step of the store's schema and name of the sealing key, for the records of start and stop.
+    stands_on: String,
     addresses: Vec<(Arc<str>, SocketAddr)>,
     shutdown: CancellationToken,
     /// Serialises reloads: a signal and a changed file may come at once.
@@ -88,6 +95,8 @@ pub enum StartFault {
     #[error("{0}")]
     Control(#[from] control::ControlFault),
     #[error("{0}")]
+    Notify(#[from] TargetFault),
+    #[error("{0}")]
     Failure(#[from] Failure),
     #[error("a task of the start broke off: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -112,13 +121,18 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
     let (bound, tls) = bind_listeners(&config, &clock)?;
     let operations = config.operations.bind;
     let operations = operations::listen(operations).await.map_err(|cause| StartFault::Operations { address: operations, cause })?;
-    let store = open_store(&config).await?;
+    let ring = key_ring(&config)?;
+    let stands_on = format!("schema step {}, sealing key {}", sqlite::SCHEMA_STEPS, ring.current_id());
+    let store = open_store(&config, ring).await?;
     let control = control::listen(&config.gateway.state_dir).await?;
     let people = Arc::new(People::new(Arc::clone(&store)));
     let audit = open_audit(&config, &people, clock.clone()).await?;
     let assertion_key = assertion_key(store.as_ref()).await?;
     let upstreams = upstreams(&config, &assertion_key, &tasks, &shutdown);
     let snapshot = compile::snapshot(&config, table, hash, upstreams, compile::Origin { clock: &clock, previous: None })?;
+    let receiver = webhook(&config)?;
+    let (watch, signals) = Watch::new(config.detection.clone());
+    audit.observe_with(Arc::clone(&watch) as Arc<dyn audit::Observer>);
     let gateway = Arc::new(Gateway {
         clock: clock.clone(),
         snapshot: ArcSwap::from_pointee(snapshot),
@@ -131,6 +145,8 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
         audit,
         tasks,
     });
+    let (notifier, waiting) = Notifier::new(gateway.metrics.clone());
+    notifier.aim(receiver);
     let addresses =
         bound.iter().zip(config.active_listeners()).map(|(bound, listener)| ((&*listener.name).into(), bound.local_addr())).collect();
     let server = Arc::new(Server {
@@ -138,6 +154,9 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
         config_dir,
         tls,
         watched: ArcSwap::from_pointee(files_watched),
+        watch: Arc::clone(&watch),
+        notifier: Arc::clone(&notifier),
+        stands_on,
         config: ArcSwap::from_pointee(config),
         addresses,
         shutdown: shutdown.clone(),
@@ -145,17 +164,22 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
     });
     server.tell_expiry()?;
     server.record_lifecycle(LifecycleChange::Start).await?;
+    let mut refusals = Vec::new();
     for bound in bound {
+        refusals.push((bound.name(), bound.refusals()));
         let (listener_tasks, door) = (gateway.tasks.clone(), Door(Arc::clone(&gateway)));
         gateway.tasks.spawn(bound.serve(door, shutdown.clone(), listener_tasks));
     }
     gateway.tasks.spawn(operations::serve(operations, Arc::clone(&gateway), shutdown.clone()));
     gateway.tasks.spawn(control::serve(control, Arc::clone(&gateway), shutdown.clone()));
-    gateway.tasks.spawn(upkeep::run(Arc::clone(&gateway), shutdown.clone()));
     gateway.tasks.spawn(keeping::make_indexes(Arc::clone(&gateway), audit_dir.clone(), shutdown.clone()));
     let asked = Arc::clone(&server);
     let retention = Retention { folder: audit_dir, policy, acknowledged: Box::new(move || asked.acknowledged()) };
     gateway.tasks.spawn(keeping::retain(Arc::clone(&gateway), retention, shutdown.clone()));
+    gateway.tasks.spawn(upkeep::run(Arc::clone(&gateway), refusals, shutdown.clone()));
+    gateway.tasks.spawn(detection::run(Arc::clone(&gateway), watch, signals, Arc::clone(&notifier), shutdown.clone()));
+    let host = server.config.load().gateway.url.host.to_string();
+    gateway.tasks.spawn(notifier.run(waiting, host, shutdown.clone()));
     Ok(server)
 }
 
@@ -213,10 +237,20 @@ impl Server {
 
     async fn record_lifecycle(&self, change: LifecycleChange) -> Result<(), Failure> {
         let (version, hash, epoch) = (env!("CARGO_PKG_VERSION"), &self.gateway.snapshot.load().hash, self.gateway.audit.epoch());
-        let detail = Some(format!("version {version}, configuration {hash}, audit epoch {epoch}"));
+        let detail = Some(format!("version {version}, configuration {hash}, audit epoch {epoch}, {}", self.stands_on));
         let body = EventBody::Lifecycle(Box::new(LifecycleFacts { change, detail }));
         self.gateway.audit.keep(Event { time: self.gateway.clock.now(), body }).await
     }
+}
+
+/// Our side of the receiver of findings, where one is configured.
+fn webhook(config: &Config) -> Result<Option<Webhook>, TargetFault> {
+    let target = config.notify.webhook.as_ref().map(|target| notify::Target {
+        url: target.url.to_string(),
+        token: target.token.as_ref().map(|token| Zeroizing::new(token.expose().to_owned())),
+        roots: target.ca.as_ref().map(|ca| ca.certificates.clone()).unwrap_or_default(),
+    });
+    target.map(|target| Webhook::new(&target)).transpose()
 }
 
 fn bind_listeners(config: &Config, clock: &Clock) -> Result<(Vec<Bound>, Vec<Arc<ServerTls>>), StartFault> {
@@ -242,12 +276,15 @@ const fn profile(profile: TlsProfile) -> Profile {
     }
 }
 
-async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartFault> {
-    let path = config.store.sqlite.clone();
+fn key_ring(config: &Config) -> Result<KeyRing, StartFault> {
     let mut keys = config.gateway.master_key.keys().iter().map(|key| Zeroizing::new(*key.expose()));
     let current = keys.next().ok_or(Failure::Bug("a key ring has no key"))?;
     let previous: Vec<_> = keys.collect();
-    let ring = KeyRing::new(&current, &previous).map_err(StartFault::Seal)?;
+    KeyRing::new(&current, &previous).map_err(StartFault::Seal)
+}
+
+async fn open_store(config: &Config, ring: KeyRing) -> Result<Arc<dyn Store>, StartFault> {
+    let path = config.store.sqlite.clone();
     let store = tokio::task::spawn_blocking(move || sqlite::open(&path, ring, sqlite::Settings::default())).await??;
     Ok(Arc::new(store))
 }

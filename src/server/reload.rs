@@ -29,6 +29,8 @@ pub enum ReloadFault {
     #[error("{0}")]
     Tls(#[from] TlsFault),
     #[error("{0}")]
+    Notify(#[from] crate::notify::TargetFault),
+    #[error("{0}")]
     Compile(#[from] CompileFault),
     #[error("the change could not be recorded, so it was not made: {0}")]
     Audit(#[from] kernel::Failure),
@@ -68,7 +70,10 @@ impl Server {
         let origin = compile::Origin { clock: &self.gateway.clock, previous: Some(&previous) };
         let certificates = certificates(&config, &self.gateway.clock)?;
         let snapshot = compile::snapshot(&config, table, Arc::clone(&hash), Arc::clone(&previous.upstreams), origin)?;
+        let receiver = super::webhook(&config)?;
         self.record_change(hash.to_string(), None).await?;
+        self.watch.set_rules(config.detection.clone());
+        self.notifier.aim(receiver);
         for tls in &self.tls {
             tls.replace(certificates.clone())?;
         }

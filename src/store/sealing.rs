@@ -79,6 +79,12 @@ impl KeyRing {
         Ok(Zeroizing::new(plain.to_vec()))
     }
 
+    /// Name of the key that seals now. Not a secret: it tells one key from another, and nothing of either.
+    #[must_use]
+    pub fn current_id(&self) -> String {
+        self.current.id.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Whether a value is sealed under the current key. What is not should be sealed anew, so that the old key can go.
     #[must_use]
     pub fn is_current(&self, sealed: &[u8]) -> bool {

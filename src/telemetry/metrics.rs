@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::Refusal;
+use kernel::detection::DetectionRule;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -21,6 +22,8 @@ pub struct Metrics {
     durations: Family<RouteLabel, Histogram, fn() -> Histogram>,
     bytes: Family<DirectionLabels, Counter>,
     reloads: Family<ResultLabel, Counter>,
+    findings: Family<RuleLabel, Counter>,
+    notifications: Family<ResultLabel, Counter>,
     gauges: Gauges,
 }
 
@@ -61,6 +64,11 @@ struct ResultLabel {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RuleLabel {
+    rule: &'static str,
+}
+
 /// How an exchange went, as far as metrics care.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
@@ -76,6 +84,16 @@ pub enum Reload {
     Refused,
 }
 
+/// What became of a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notified {
+    Delivered,
+    /// Given up after the last try.
+    Failed,
+    /// There was no room for it.
+    Dropped,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::with(|_| ())
@@ -88,6 +106,7 @@ impl Metrics {
     pub fn with(more: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::with_prefix("portcullis");
         let (refusals, exchanges, bytes, reloads) = (Family::default(), Family::default(), Family::default(), Family::default());
+        let (findings, notifications) = (Family::default(), Family::default());
         let durations = Family::new_with_constructor(histogram as fn() -> Histogram);
         let gauges = Gauges::default();
         registry.register("refusals", "Requests that did not pass, by reason code", Family::clone(&refusals));
@@ -100,6 +119,8 @@ impl Metrics {
         );
         registry.register_with_unit("exchange_body", "Bytes of bodies, by route and direction", Unit::Bytes, Family::clone(&bytes));
         registry.register("configuration_reloads", "Reloads of the configuration, by result", Family::clone(&reloads));
+        registry.register("findings", "Findings of detection, by rule", Family::clone(&findings));
+        registry.register("notifications", "Findings that were to be told by webhook, by result", Family::clone(&notifications));
         registry.register("sessions_in_memory", "Sessions held in memory", gauges.sessions.clone());
         registry.register("audit_records", "Records in the audit log", gauges.audit_records.clone());
         registry.register("audit_queue", "Records waiting to be written", gauges.audit_queue.clone());
@@ -107,7 +128,7 @@ impl Metrics {
         let expiry = gauges.certificate_expiry_seconds.clone();
         registry.register("certificate_expiry_timestamp_seconds", "When the first certificate expires, in Unix time", expiry);
         more(&mut registry);
-        Self { registry: Arc::new(registry), refusals, exchanges, durations, bytes, reloads, gauges }
+        Self { registry: Arc::new(registry), refusals, exchanges, durations, bytes, reloads, findings, notifications, gauges }
     }
 
     pub fn refused(&self, refusal: &Refusal) {
@@ -129,6 +150,19 @@ impl Metrics {
             Reload::Refused => "refused",
         };
         self.reloads.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    pub fn found(&self, rule: DetectionRule) {
+        self.findings.get_or_create(&RuleLabel { rule: rule.name() }).inc();
+    }
+
+    pub fn notified(&self, notified: Notified) {
+        let result = match notified {
+            Notified::Delivered => "delivered",
+            Notified::Failed => "failed",
+            Notified::Dropped => "dropped",
+        };
+        self.notifications.get_or_create(&ResultLabel { result }).inc();
     }
 
     #[must_use]

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::detection::FindingFacts;
 use crate::identity::assurance::{FactorKind, FactorProof};
 use crate::identity::{Email, Subject};
 use crate::policy::Reason;
@@ -26,16 +27,24 @@ pub struct Event {
 pub enum Body {
     /// A request was judged (OCSF HTTP Activity 4002).
     Decision(Box<DecisionFacts>),
-    /// An exchange that was let through has ended (HTTP Activity 4002).
+    /// An exchange that was let through has ended (HTTP Activity 4002; a WebSocket's end is Network Activity 4001).
     Exchange(Box<ExchangeFacts>),
+    /// An exchange left HTTP: both sides agreed on a WebSocket (Network Activity 4001).
+    StreamOpen(Box<StreamFacts>),
+    /// Connections that ended before their first request, summed up (Network Activity 4001).
+    Connections(Box<ConnectionsFacts>),
     /// A step of sign-in, second factor or sign-out (Authentication 3002).
     Authentication(Box<AuthenticationFacts>),
+    /// A session was given what its person may use (Authorize Session 3003).
+    Authorization(Box<AuthorizationFacts>),
     /// An account was changed (Account Change 3001).
     Account(Box<AccountFacts>),
     /// Configuration or sessions were changed (Entity Management 3004).
     Entity(Box<EntityFacts>),
     /// The gateway started, stopped or found something about itself (Application Lifecycle 6002).
     Lifecycle(Box<LifecycleFacts>),
+    /// A rule of detection was met (Detection Finding 2004).
+    Finding(Box<FindingFacts>),
 }
 
 /// Whether a record must be on disk before anybody is answered, whatever the durability of requests is.
@@ -51,8 +60,13 @@ impl Body {
     #[must_use]
     pub const fn weight(&self) -> Weight {
         match self {
-            Self::Decision(_) | Self::Exchange(_) => Weight::Configured,
-            Self::Authentication(_) | Self::Account(_) | Self::Entity(_) | Self::Lifecycle(_) => Weight::Synced,
+            Self::Decision(_) | Self::Exchange(_) | Self::StreamOpen(_) | Self::Connections(_) => Weight::Configured,
+            Self::Authentication(_)
+            | Self::Authorization(_)
+            | Self::Account(_)
+            | Self::Entity(_)
+            | Self::Lifecycle(_)
+            | Self::Finding(_) => Weight::Synced,
         }
     }
 }
@@ -118,6 +132,7 @@ pub struct DecisionFacts {
 #[derive(Clone, Debug)]
 pub struct ExchangeFacts {
     pub request_id: RequestId,
+    pub kind: ExchangeKind,
     pub route: RouteId,
     /// None when no answer came.
     pub status: Option<u16>,
@@ -128,6 +143,50 @@ pub struct ExchangeFacts {
     pub bytes_out: u64,
     pub duration: Duration,
     pub upstream: Option<String>,
+}
+
+/// What was exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExchangeKind {
+    /// A request and its answer.
+    Http,
+    /// A WebSocket, from its handshake to its end.
+    WebSocket,
+}
+
+/// A WebSocket that begins.
+#[derive(Clone, Debug)]
+pub struct StreamFacts {
+    pub request_id: RequestId,
+    pub route: RouteId,
+    pub client: Client,
+    pub actor: Option<Actor>,
+}
+
+/// Connections of one listener that came to nothing for one reason, within one span of time.
+#[derive(Clone, Debug)]
+pub struct ConnectionsFacts {
+    pub listener: Arc<str>,
+    pub fault: ConnectionFault,
+    pub count: u64,
+    pub since: Timestamp,
+    /// Where the last of them came from.
+    pub last: Option<IpAddr>,
+}
+
+/// Why a connection ended before its first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ConnectionFault {
+    /// The listener had as many as it may.
+    ListenerFull,
+    /// The address had as many as it may.
+    AddressFull,
+    /// No, a bad or a late PROXY header, or one from somebody who is no proxy.
+    ProxyHeader,
+    /// The TLS handshake failed or took too long.
+    Handshake,
+    /// The client named a server that has no certificate here.
+    ServerName,
 }
 
 /// How an exchange ended.
@@ -170,6 +229,17 @@ pub enum AuthenticationStep {
     BackchannelLogout,
     /// A session came to its end by time.
     Expire(EndReason),
+}
+
+/// What a session may use from now on.
+#[derive(Clone, Debug)]
+pub struct AuthorizationFacts {
+    pub request_id: RequestId,
+    /// Whose session; its groups are what rules will ask for.
+    pub actor: Actor,
+    /// The proof that opened it.
+    pub factor: FactorKind,
+    pub client: Client,
 }
 
 /// A change to a person's account.
@@ -238,6 +308,19 @@ pub enum EntityChange {
     },
     /// Records whose retention is over were dropped: `first` up to, not including, `end`.
     DropRecords { first: u64, end: u64, segments: u64 },
+    /// An operator read what the gateway holds about people.
+    Consult { what: Consulted },
+    /// An order at the control socket was not taken: who gave it may give none, or it could not be read.
+    RefuseOrder,
+}
+
+/// What an operator read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Consulted {
+    Users,
+    /// One person.
+    User(Subject),
+    Sessions,
 }
 
 /// Something about the gateway itself.
@@ -259,4 +342,6 @@ pub enum LifecycleChange {
     LogRecovered,
     ClockJump,
     CertificateReload,
+    /// An IdP's signing keys are not those that were last seen.
+    IdpKeysChange,
 }

@@ -18,6 +18,7 @@ pub mod policy;
 
 pub mod quota;
 
+pub mod detection;
 pub mod event;
 pub mod redirect;
 pub mod refusal;

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use crate::Unreachable;
 use crate::event::{
     AccountChange, AccountFacts, AuthenticationFacts, AuthenticationStep, Body, ChangedBy, EntityChange, EntityFacts, ExchangeFacts,
-    ExchangeOutcome, LifecycleChange, LifecycleFacts, Weight,
+    ExchangeKind, ExchangeOutcome, LifecycleChange, LifecycleFacts, Weight,
 };
 use crate::identity::assurance::{Requirement, Strength};
 use crate::policy::Reason;
@@ -153,6 +153,7 @@ fn only_records_of_requests_may_wait_for_the_disk() {
     }));
     let exchange = Body::Exchange(Box::new(ExchangeFacts {
         request_id: RequestId::new([0; 16]),
+        kind: ExchangeKind::Http,
         route: RouteId::new("app"),
         status: None,
         outcome: ExchangeOutcome::Complete,

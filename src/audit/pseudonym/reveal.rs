@@ -78,13 +78,15 @@ impl KeyBook {
 }
 
 fn put_back(record: &mut Value, pseudonym: &str, opened: &Opened) {
-    for place in ["/user", "/actor/user"] {
+    for place in ["/user", "/actor/user", "/evidences/0/actor/user", "/entity"] {
         let Some(user) = record.pointer_mut(place).and_then(Value::as_object_mut) else { continue };
         if user.get("uid").and_then(Value::as_str) == Some(pseudonym) {
             name(user, opened);
         }
     }
-    put(record, "/src_endpoint", "ip", opened.address.as_ref());
+    for place in ["/src_endpoint", "/evidences/0/src_endpoint"] {
+        put(record, place, "ip", opened.address.as_ref());
+    }
     if let Some(agent) = &opened.user_agent
         && let Some(record) = record.as_object_mut()
         && let Some(request) = record.entry("http_request").or_insert_with(|| json!({})).as_object_mut()

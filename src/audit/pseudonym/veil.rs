@@ -8,7 +8,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use kernel::Failure;
-use kernel::event::{AccountFacts, Actor, AuthenticationFacts, Body, ChangedBy, Client, DecisionFacts, Event};
+use kernel::event::{
+    AccountFacts, Actor, AuthenticationFacts, Body, ChangedBy, Client, Consulted, DecisionFacts, EntityChange, EntityFacts, Event,
+};
 use kernel::identity::Subject;
 
 use super::{Addresses, Keys, PersonKey, Personal, Privacy, by_email, network};
@@ -48,8 +50,11 @@ fn people(body: &Body) -> Vec<Subject> {
         Body::Decision(facts) => subject_of(facts.actor.as_ref()),
         Body::Authentication(facts) => subject_of(facts.actor.as_ref()),
         Body::Account(facts) => account_person(facts).into_iter().chain(changer(&facts.by)).collect(),
-        Body::Entity(facts) => changer(&facts.by).into_iter().collect(),
-        Body::Exchange(_) | Body::Lifecycle(_) => Vec::new(),
+        Body::Entity(facts) => consulted(facts).into_iter().chain(changer(&facts.by)).collect(),
+        Body::StreamOpen(facts) => subject_of(facts.actor.as_ref()),
+        Body::Authorization(facts) => subject_of(Some(&facts.actor)),
+        Body::Finding(facts) => subject_of(facts.actor.as_ref()),
+        Body::Exchange(_) | Body::Connections(_) | Body::Lifecycle(_) => Vec::new(),
     };
     people.dedup();
     people
@@ -66,6 +71,19 @@ fn account_person(facts: &AccountFacts) -> Option<Subject> {
         (Some(_), _) => named,
         (None, Some(email)) => Some(by_email(email)),
         (None, None) => None,
+    }
+}
+
+/// Whom an operator looked up.
+fn consulted(facts: &EntityFacts) -> Option<Subject> {
+    match &facts.change {
+        EntityChange::Consult { what: Consulted::User(subject) } => Some(subject.clone()),
+        EntityChange::Consult { what: Consulted::Users | Consulted::Sessions }
+        | EntityChange::Configuration { .. }
+        | EntityChange::RevokeSessions { .. }
+        | EntityChange::RefuseOrder
+        | EntityChange::ReadLog { .. }
+        | EntityChange::DropRecords { .. } => None,
     }
 }
 
@@ -101,8 +119,24 @@ fn veil<'a>(event: &'a Event, addresses: Addresses, key_of: KeyOf<'_>) -> Result
             }
         }
         Body::Account(facts) => veil_account(facts, key_of)?,
-        Body::Entity(facts) => veil_changer(&mut facts.by, None, key_of)?.into_iter().collect(),
-        Body::Exchange(_) | Body::Lifecycle(_) => Vec::new(),
+        Body::Entity(facts) => veil_entity(facts, key_of)?,
+        Body::StreamOpen(facts) => match &mut facts.actor {
+            Some(actor) => veil_actor(actor, take_address(Some(&mut facts.client)), None, key_of)?.into_iter().collect(),
+            None => Vec::new(),
+        },
+        Body::Authorization(facts) => {
+            let address = take_address(Some(&mut facts.client));
+            veil_actor(&mut facts.actor, address, None, key_of)?.into_iter().collect()
+        }
+        Body::Finding(facts) => {
+            let address = facts.address;
+            (facts.address, facts.other_address) = (facts.address.map(network), facts.other_address.map(network));
+            match &mut facts.actor {
+                Some(actor) => veil_actor(actor, address, None, key_of)?.into_iter().collect(),
+                None => Vec::new(),
+            }
+        }
+        Body::Exchange(_) | Body::Connections(_) | Body::Lifecycle(_) => Vec::new(),
     };
     let (event, _) = shorten(Cow::Owned(event), addresses);
     Ok((event, sealed))
@@ -128,6 +162,15 @@ fn veil_account(facts: &mut AccountFacts, key_of: KeyOf<'_>) -> Result<Vec<Seale
     facts.subject = Some(person);
     let of_changer = veil_changer(&mut facts.by, of_changer, key_of)?;
     sealed.extend(of_changer.filter(|_| by_another));
+    Ok(sealed)
+}
+
+fn veil_entity(facts: &mut EntityFacts, key_of: KeyOf<'_>) -> Result<Vec<Sealed>, Failure> {
+    let mut sealed = Vec::new();
+    if let EntityChange::Consult { what: Consulted::User(subject) } = &mut facts.change {
+        sealed.extend(seal(subject, &Values::default(), key_of)?);
+    }
+    sealed.extend(veil_changer(&mut facts.by, None, key_of)?);
     Ok(sealed)
 }
 
@@ -189,6 +232,12 @@ fn shorten(mut event: Cow<'_, Event>, addresses: Addresses) -> Taken<'_> {
             }
             Body::Authentication(facts) => cut(facts.client.as_mut()),
             Body::Account(facts) => cut(facts.client.as_mut()),
+            Body::StreamOpen(facts) => cut(Some(&mut facts.client)),
+            Body::Authorization(facts) => cut(Some(&mut facts.client)),
+            Body::Connections(facts) => facts.last = facts.last.map(network),
+            Body::Finding(facts) => {
+                (facts.address, facts.other_address) = (facts.address.map(network), facts.other_address.map(network));
+            }
             Body::Exchange(_) | Body::Entity(_) | Body::Lifecycle(_) => {}
         }
     }

@@ -38,6 +38,9 @@ fn apply(connection: &mut Connection, steps: &[&str]) -> Result<(), OpenFault> {
     Ok(transaction.commit()?)
 }
 
+/// How many steps there are: the number of the present form.
+pub const SCHEMA_STEPS: usize = STEPS.len();
+
 const STEPS: &[&str] = &[include_str!("0001_first.sql"), include_str!("0002_person_key.sql")];
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use kernel::time::Timestamp;
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
+pub use migrate::SCHEMA_STEPS;
 pub use open::{OpenFault, Settings, open};
 pub use people::known_people;
 

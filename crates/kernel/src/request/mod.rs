@@ -274,6 +274,11 @@ impl RequestId {
     pub const fn new(random: [u8; 16]) -> Self {
         Self(random)
     }
+
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
 }
 
 impl fmt::Display for RequestId {
