@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use kernel::event::{Actor, Body, Client, DecisionFacts, Event, ExchangeFacts, ExchangeOutcome, Verdict};
+use kernel::event::{Actor, Body, Client, DecisionFacts, Event, ExchangeFacts, ExchangeKind, ExchangeOutcome, Verdict};
 use kernel::identity::{Email, Subject};
 use kernel::request::RequestId;
 use kernel::route::RouteId;
@@ -50,6 +50,7 @@ pub fn decision(number: u64) -> Event {
 pub fn exchange_end(number: u64) -> Event {
     let facts = ExchangeFacts {
         request_id: request_id(number),
+        kind: ExchangeKind::Http,
         route: RouteId::new("grafana"),
         status: Some(200),
         outcome: ExchangeOutcome::Complete,

@@ -70,7 +70,7 @@ fn flatten(value: &Value, path: &str, paths: &mut BTreeSet<String>) {
 fn generated() -> String {
     let known = known();
     let mut text =
-        format!("<!-- Made from the code by `UPDATE_DOCS=1 cargo test --lib audit::record::document`; a test compares it. -->\n\n");
+        "<!-- Made from the code by `UPDATE_DOCS=1 cargo test --lib audit::record::document`; a test compares it. -->\n\n".to_owned();
     text.push_str("## Events\n\n| `event` | OCSF class | when | what to alert on |\n|---|---|---|---|\n");
     for (event, when, what) in EVENTS {
         let class = known.class.get(*event).unwrap_or_else(|| panic!("{event} is described, and no record has it"));
