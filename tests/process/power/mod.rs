@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use kernel::event::{AuthenticationFacts, AuthenticationStep, Body, Event, ExchangeFacts, ExchangeOutcome};
+use kernel::event::{AuthenticationFacts, AuthenticationStep, Body, Event, ExchangeFacts, ExchangeKind, ExchangeOutcome};
 use kernel::request::RequestId;
 use kernel::route::RouteId;
 use kernel::time::Timestamp;
@@ -193,6 +193,7 @@ fn sign_in(id: RequestId) -> Event {
 fn exchange_end(id: RequestId) -> Event {
     event(Body::Exchange(Box::new(ExchangeFacts {
         request_id: id,
+        kind: ExchangeKind::Http,
         route: RouteId::new("app"),
         status: Some(200),
         outcome: ExchangeOutcome::Complete,
