@@ -1,17 +1,21 @@
 //! `portcullis init`: asks six questions and writes a configuration that passes `check`. Nothing is overwritten.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, BufRead, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use kernel::request::host::Authority;
+use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 use zeroize::Zeroizing;
 
 use super::exit;
 use crate::config::{self, Colour, key_file};
 
-/// Asks six questions and writes a configuration that passes `check`
+/// Asks six questions and writes a configuration that passes `check`.
+///
+/// The answers may come from a file or a pipe, one a line; an empty line takes what is suggested.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {}
 
@@ -33,18 +37,38 @@ pub struct Randomness {
     pub audit: Zeroizing<[u8; 32]>,
 }
 
-/// Asks on `ask`, reads from `input`, says on `ask` what was written. Exit code 0, or 1 when nothing was written.
-pub fn run(dir: &Path, randomness: &Randomness, input: &mut dyn BufRead, ask: &mut dyn Write, colour: Colour) -> io::Result<u8> {
-    for name in ["portcullis.toml", "routes", "keys", "certs", "state", "audit"] {
-        if dir.join(name).symlink_metadata().is_ok() {
-            writeln!(ask, "{} is there already, and init overwrites nothing: name another folder with --config", dir.join(name).display())?;
-            return Ok(exit::NO);
-        }
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answerer {
+    /// Somebody at a terminal: asked again after a slip, and the secret is not shown.
+    Person,
+    /// A file or a pipe: a slip ends it, because the line that follows answers another question.
+    Script,
+}
+
+/// Where questions go and answers come from.
+pub struct Talk<'a> {
+    pub input: &'a mut dyn BufRead,
+    pub ask: &'a mut dyn Write,
+    pub answerer: Answerer,
+}
+
+impl fmt::Debug for Talk<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Talk").field("answerer", &self.answerer).finish_non_exhaustive()
     }
-    let Some(answers) = questions(input, ask)? else {
-        writeln!(ask, "\nthe answers ended early: nothing was written")?;
+}
+
+/// Asks, reads, says what was written. Exit code 0, or 1 when nothing was written.
+pub fn run(dir: &Path, randomness: &Randomness, mut talk: Talk<'_>, colour: Colour) -> io::Result<u8> {
+    if !is_free(dir, talk.ask)? {
+        return Ok(exit::NO);
+    }
+    let Some(answers) = questions(&mut talk)? else {
+        writeln!(talk.ask, "\nwithout six good answers nothing was written")?;
         return Ok(exit::NO);
     };
+    let ask = talk.ask;
     write_all(dir, randomness, &answers)?;
     match config::load(dir) {
         Ok(_) => {
@@ -61,8 +85,19 @@ pub fn run(dir: &Path, randomness: &Randomness, input: &mut dyn BufRead, ask: &m
     }
 }
 
-fn questions(input: &mut dyn BufRead, ask: &mut dyn Write) -> io::Result<Option<Answers>> {
-    let mut question = |text: &str, default: &str, fault: &dyn Fn(&str) -> Option<String>| prompt(input, ask, text, default, fault);
+/// Whether nothing of ours is in the folder yet; says what is.
+fn is_free(dir: &Path, ask: &mut dyn Write) -> io::Result<bool> {
+    for name in ["portcullis.toml", "routes", "keys", "certs", "state", "audit"] {
+        if dir.join(name).symlink_metadata().is_ok() {
+            writeln!(ask, "{} is there already, and init overwrites nothing: name another folder with --config", dir.join(name).display())?;
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn questions(talk: &mut Talk<'_>) -> io::Result<Option<Answers>> {
+    let mut question = |text: &str, default: &str, fault: &dyn Fn(&str) -> Option<String>| prompt(talk, text, default, fault);
     let parse_gateway = |text: &str| config::values::read_https(text);
     let Some(gateway) = question("1/6 Address of the gateway's own host", "https://gate.example.com", &|text| parse_gateway(text).err())?
     else {
@@ -89,14 +124,10 @@ fn questions(input: &mut dyn BufRead, ask: &mut dyn Write) -> io::Result<Option<
     Ok(Some(Answers { gateway, issuer, client_id, secret: Zeroizing::new(secret), upstream, route, groups }))
 }
 
-/// Asks until the answer is good; `None` at the end of the input.
-fn prompt(
-    input: &mut dyn BufRead,
-    ask: &mut dyn Write,
-    text: &str,
-    default: &str,
-    fault: &dyn Fn(&str) -> Option<String>,
-) -> io::Result<Option<String>> {
+/// Asks until the answer is good; `None` at the end of the input, or where nobody is there to be asked again. An answer
+/// without a default is a secret.
+fn prompt(talk: &mut Talk<'_>, text: &str, default: &str, fault: &dyn Fn(&str) -> Option<String>) -> io::Result<Option<String>> {
+    let Talk { input, ask, answerer } = talk;
     loop {
         if default.is_empty() {
             write!(ask, "{text}: ")?;
@@ -104,8 +135,14 @@ fn prompt(
             write!(ask, "{text} [{default}]: ")?;
         }
         ask.flush()?;
-        let mut line = String::new();
-        if input.read_line(&mut line)? == 0 {
+        let hidden = if default.is_empty() && *answerer == Answerer::Person { Hidden::begin() } else { None };
+        let mut line = Zeroizing::new(String::new());
+        let count = input.read_line(&mut line)?;
+        if hidden.is_some() {
+            // The line's end was hidden as well.
+            writeln!(ask)?;
+        }
+        if count == 0 {
             return Ok(None);
         }
         let answer = if line.trim().is_empty() { default } else { line.trim() };
@@ -113,6 +150,29 @@ fn prompt(
             None => return Ok(Some(answer.to_owned())),
             Some(fault) => writeln!(ask, "  {fault}")?,
         }
+        if *answerer == Answerer::Script {
+            return Ok(None);
+        }
+    }
+}
+
+/// While it lives, the terminal does not show what is typed.
+struct Hidden(Termios);
+
+impl Hidden {
+    /// None where there is no terminal.
+    fn begin() -> Option<Self> {
+        let usual = termios::tcgetattr(io::stdin()).ok()?;
+        let mut hiding = usual.clone();
+        hiding.local_modes.remove(LocalModes::ECHO);
+        termios::tcsetattr(io::stdin(), OptionalActions::Now, &hiding).ok()?;
+        Some(Self(usual))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        let _left_hidden = termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
     }
 }
 

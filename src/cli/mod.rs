@@ -18,7 +18,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -121,7 +121,9 @@ fn initialise(dir: &Path) -> ExitCode {
         return refuse("the random generator failed");
     };
     let mut ask = anstream::stderr();
-    finish(init::run(dir, &init::Randomness { master, audit }, &mut io::stdin().lock(), &mut ask, serve::colour()))
+    let answerer = if io::stdin().is_terminal() { init::Answerer::Person } else { init::Answerer::Script };
+    let talk = init::Talk { input: &mut io::stdin().lock(), ask: &mut ask, answerer };
+    finish(init::run(dir, &init::Randomness { master, audit }, talk, serve::colour()))
 }
 
 fn finish(outcome: io::Result<u8>) -> ExitCode {

@@ -16,8 +16,13 @@ fn randomness() -> init::Randomness {
 }
 
 fn initialise(dir: &Path, answers: &str) -> (u8, String) {
+    answered_by(init::Answerer::Script, dir, answers)
+}
+
+fn answered_by(answerer: init::Answerer, dir: &Path, answers: &str) -> (u8, String) {
     let mut said = Vec::new();
-    let code = init::run(dir, &randomness(), &mut answers.as_bytes(), &mut said, Colour::Plain).unwrap();
+    let talk = init::Talk { input: &mut answers.as_bytes(), ask: &mut said, answerer };
+    let code = init::run(dir, &randomness(), talk, Colour::Plain).unwrap();
     (code, String::from_utf8(said).unwrap())
 }
 
@@ -55,7 +60,7 @@ fn what_init_writes_passes_check() {
 #[test]
 fn init_asks_again_after_an_answer_that_cannot_be_used() {
     let dir = tempfile::tempdir().unwrap();
-    let (code, said) = initialise(dir.path(), &format!("http://gate.example.com\n{ANSWERS}"));
+    let (code, said) = answered_by(init::Answerer::Person, dir.path(), &format!("http://gate.example.com\n{ANSWERS}"));
     assert_eq!(code, exit::DONE, "{said}");
     assert!(said.contains("did you mean `https://gate.example.com`?") && said.contains("SELF-SIGNED"), "{said}");
     assert!(!said.contains("hunter2-canary"));
@@ -129,4 +134,14 @@ fn config_show_hides_secrets() {
     let (code, out, _) = answer(|dir, out, err| config::run(dir, &args, Colour::Plain, out, err).unwrap());
     assert_eq!(code, exit::DONE);
     assert!(out.contains("***") && !out.contains("hunter2-canary"), "{out}");
+}
+
+#[test]
+fn init_from_a_file_ends_at_the_first_answer_that_cannot_be_used() {
+    let slip = ANSWERS.replace("https://idp.example.com", "idp.example.com");
+    let dir = tempfile::tempdir().unwrap();
+    let (code, said) = initialise(dir.path(), &slip);
+    assert_eq!(code, exit::NO);
+    assert!(said.contains("2/6") && !said.contains("3/6") && said.ends_with("without six good answers nothing was written\n"), "{said}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }

@@ -54,6 +54,17 @@ pub(super) const fn key(name: &'static str, form: Form, need: Need, meaning: &'s
 
 pub use super::keys_upstream::{HEALTH, ROUTE_UPSTREAM, UPSTREAM};
 
+/// The table of `keys` in which a name would be known, as one writes it: `[gateway]`.
+#[must_use]
+pub fn home(keys: &[Key], name: &str) -> Option<String> {
+    let holds = |inner: &[Key]| inner.iter().any(|key| key.name == name);
+    keys.iter().find_map(|key| match key.form {
+        Form::Table(inner) if holds(inner) => Some(format!("[{}]", key.name)),
+        Form::Tables(inner) if holds(inner) => Some(format!("[[{}]]", key.name)),
+        _ => None,
+    })
+}
+
 use Form::{Choice, Choices, Count, Duration, Flag, Named, Rate, Secret, Size, Table, Tables, Text, Texts};
 use Need::{Default, Optional, Required};
 

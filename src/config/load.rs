@@ -15,6 +15,7 @@ use super::reader::{Desk, Findings, Table};
 use super::report::{Problem, Report, Severity};
 use super::sections::Config;
 use super::source::{Place, Source};
+use super::syntax;
 use super::{agree, compile, keys, lint};
 
 /// A configuration that was found good, and everything that follows from it.
@@ -158,30 +159,12 @@ fn parse<'a>(source: &'a Arc<Source>, findings: &Findings) -> (DeTable<'a>, Vec<
         // One slip of the pen may upset the parser more than once; the first complaint of a line is the telling one.
         let line = |span: &Range<usize>| Place::new(source, span.clone()).line();
         if broken.iter().all(|known| line(known) != line(&span)) {
-            let message = fault.message().lines().next().unwrap_or("syntax error").to_owned();
-            let mend = syntax_mend(&message, source.text(), &span);
+            let (message, mend) = syntax::explain(fault.message().lines().next().unwrap_or("syntax error"), source.text(), &span);
             note(findings, source, span.clone(), message, mend);
         }
         broken.push(span);
     }
     (tree.into_inner(), broken)
-}
-
-fn syntax_mend(message: &str, text: &str, span: &Range<usize>) -> String {
-    let mend = if message.contains("duplicate key") {
-        "remove one of the two, or rename it"
-    } else if message.contains("opening quote") || message.contains("quoted") || message.contains("string values must be") {
-        "put the text in double quotes"
-    } else if message.contains("unclosed array") || message.contains("`]`") {
-        "close the bracket `]`"
-    } else if message.contains("unclosed") || message.contains("invalid basic string") {
-        "close the quote or bracket that was opened here"
-    } else if text.get(span.clone()).is_some_and(|part| part.contains(['\u{201c}', '\u{201d}'])) {
-        "write straight quotes"
-    } else {
-        "write it as TOML has it: key = \"text\", key = 5, key = true, key = [\"list\"]"
-    };
-    mend.to_owned()
 }
 
 fn read_main(source: &Arc<Source>, dir: &Path, findings: &Findings) -> Option<Main> {

@@ -27,6 +27,7 @@ pub mod secret;
 pub mod sections;
 pub mod show;
 pub mod source;
+mod syntax;
 pub mod trial;
 pub mod values;
 
@@ -46,3 +47,5 @@ pub fn read_time(text: &str) -> Option<kernel::time::Timestamp> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_broken;

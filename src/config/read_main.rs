@@ -1,5 +1,6 @@
 //! `portcullis.toml`: from the spanned tree to the typed sections.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -89,12 +90,10 @@ fn gateway(table: &Table<'_>) -> (Option<Gateway>, Option<(Authority, Place)>) {
 }
 
 fn listeners(value: &Value<'_>) -> Option<Vec<(Listener, Place)>> {
-    let read: Vec<(Listener, Value<'_>)> = value.each_filled(|value| Some((listener(value)?, value.clone())))?;
+    let names = RefCell::new(Vec::new());
+    let read: Vec<(Listener, Value<'_>)> = value.each_filled(|value| Some((listener(value, &names)?, value.clone())))?;
     for (index, (listener, value)) in read.iter().enumerate() {
         for (other, _) in read.iter().take(index) {
-            if other.name == listener.name {
-                value.error(format!("two listeners are named `{}`", listener.name), "give each listener its own name");
-            }
             if other.bind == listener.bind && listener.bind.port() != 0 {
                 value.error(format!("two listeners have the address {}", listener.bind), "bind each listener to its own address");
             }
@@ -103,9 +102,17 @@ fn listeners(value: &Value<'_>) -> Option<Vec<(Listener, Place)>> {
     Some(read.into_iter().map(|(listener, value)| (listener, value.place())).collect())
 }
 
-fn listener(value: &Value<'_>) -> Option<Listener> {
+/// `names` are those of the listeners before this one, whatever else is wrong with them.
+fn listener(value: &Value<'_>, names: &RefCell<Vec<Box<str>>>) -> Option<Listener> {
     let table = value.table(keys::LISTENER)?;
-    let name = table.need("name", Value::owned);
+    let name = table.need("name", |value| {
+        let name = value.owned()?;
+        if names.borrow().contains(&name) {
+            value.error(format!("two listeners are named `{name}`"), "give each listener its own name");
+        }
+        names.borrow_mut().push(name.clone());
+        Some(name)
+    });
     let bind = table.need("bind", values::socket_address);
     let public_port = table.value("public_port").map(|port| port.count(1..=65_535));
     let protocols = table.or("protocols", vec![Protocol::Http1, Protocol::Http2], |value| value.each_filled(protocol));

@@ -152,7 +152,11 @@ fn audience(table: &Table<'_>) -> Option<Audience> {
     let public = table.value("public");
     let is_public = match &public {
         None => false,
-        Some(value) => value.flag()?,
+        Some(value) => match value.flag() {
+            Some(flag) => flag,
+            // What stands beside it is looked at all the same.
+            None => return table.value("who").and_then(|value| who(&value)).and(None),
+        },
     };
     match (table.value("who"), is_public) {
         (Some(value), false) => who(&value),
@@ -161,6 +165,8 @@ fn audience(table: &Table<'_>) -> Option<Audience> {
             who.error("a public rule lets everybody in, so `who` would mean nothing", "remove `who`, or remove `public = true`");
             None
         }
+        // Behind a syntax error it may well stand.
+        (None, false) if !table.desk.broken.is_empty() => None,
         (None, false) => {
             table.error(
                 "this rule says nobody: `who` is missing",

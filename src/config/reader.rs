@@ -10,7 +10,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{Form, Key, Need};
+use super::keys::{self, Form, Key, Need};
 use super::nearest::{did_you_mean, nearest};
 use super::report::{Problem, Severity};
 use super::source::{Place, Source};
@@ -175,7 +175,14 @@ impl<'a> Value<'a> {
     }
 
     /// A text read by `parse`.
-    pub fn parsed<T>(&self, parse: impl FnOnce(&'a str) -> Result<T, Fault>) -> Option<T> {
+    pub fn parsed<T>(&self, parse: impl Fn(&'a str) -> Result<T, Fault>) -> Option<T> {
+        if matches!(self.inner, DeValue::Integer(_) | DeValue::Float(_))
+            && let Err(fault) = parse(self.raw())
+        {
+            // `30` where "30s" is meant: quotes alone would not do.
+            self.wrong_type("a string", fault.mend);
+            return None;
+        }
         match parse(self.text()?) {
             Ok(value) => Some(value),
             Err(fault) => {
@@ -305,7 +312,11 @@ impl<'a> Table<'a> {
     fn refuse_unknown(&self, name: &str, span: Range<usize>) {
         let words: Vec<&str> = self.known.iter().map(|key| key.name).collect();
         let place = if self.key.is_empty() { "at the top of the file".to_owned() } else { format!("in `{}`", self.key) };
-        self.desk.problem(Severity::Error, span, &self.dotted(name), format!("unknown key `{name}` {place}"), did_you_mean(name, &words));
+        let mend = match (nearest(name, &words), keys::home(self.known, name)) {
+            (None, Some(table)) => format!("`{name}` stands in {table}"),
+            _ => did_you_mean(name, &words),
+        };
+        self.desk.problem(Severity::Error, span, &self.dotted(name), format!("unknown key `{name}` {place}"), mend);
     }
 
     fn dotted(&self, name: &str) -> String {

@@ -130,6 +130,22 @@ impl Report {
         self.problems.iter().filter(|problem| problem.severity == severity).count()
     }
 
+    /// The errors, one a line and the first few alone: for a record, which is no place for a whole report.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let errors: Vec<_> = self.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+        let line = |problem: &&Problem| {
+            let message = printable(problem.message.lines().next().unwrap_or_default());
+            let short: String = message.chars().take(MESSAGE_CHARACTERS_MAX).collect();
+            format!("{}:{}:{}: {short}", problem.file().display(), problem.line(), problem.column())
+        };
+        let mut lines: Vec<_> = errors.iter().take(SUMMARY_LINES_MAX).map(line).collect();
+        if let Some(more) = errors.len().checked_sub(SUMMARY_LINES_MAX).filter(|more| *more > 0) {
+            lines.push(format!("and {more} more"));
+        }
+        lines.join("\n")
+    }
+
     /// Every problem, underlined, with its mend.
     #[must_use]
     pub fn render(&self, colour: Colour) -> String {
@@ -149,3 +165,9 @@ impl fmt::Display for Report {
 }
 
 impl std::error::Error for Report {}
+
+/// Errors that a summary lists.
+const SUMMARY_LINES_MAX: usize = 10;
+
+/// How much of each message it quotes.
+const MESSAGE_CHARACTERS_MAX: usize = 200;

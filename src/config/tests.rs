@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 
-const ROUTE: &str = r#"name = "app"
+pub(super) const ROUTE: &str = r#"name = "app"
 from = "https://app.example.com"
 to = ["http://10.0.0.5:3000"]
 
@@ -19,7 +19,7 @@ who = { groups = ["dev"] }
 paths = ["/**"]
 "#;
 
-const MAIN: &str = r#"[gateway]
+pub(super) const MAIN: &str = r#"[gateway]
 url = "https://gate.example.com"
 state_dir = "state"
 master_key = { file = "keys/master.key" }
@@ -45,7 +45,7 @@ signing_key = { file = "keys/audit.key" }
 "#;
 
 /// A folder with the files that the texts name.
-fn folder(main: &str, routes: &[(&str, &str)]) -> tempfile::TempDir {
+pub(super) fn folder(main: &str, routes: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for name in ["routes", "keys", "certs"] {
         fs::create_dir(dir.path().join(name)).unwrap();
@@ -70,7 +70,7 @@ fn key_text(dir: &Path, name: &str, text: &str) {
     fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-fn refused(dir: &Path) -> Report {
+pub(super) fn refused(dir: &Path) -> Report {
     match load(dir) {
         Ok(_) => panic!("a broken configuration was taken"),
         Err(report) => report,

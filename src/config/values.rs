@@ -249,7 +249,7 @@ pub(super) fn issuer(text: &str) -> Result<Url, Fault> {
         "http" => {
             return Err(Fault::new(
                 "an issuer is https, or http on loopback only",
-                format!("did you mean `{}`?", text.replacen("http:", "https:", 1)),
+                format!("did you mean `{}`?", text.split(['?', '#']).next().unwrap_or(text).replacen("http:", "https:", 1)),
             ));
         }
         _ => return Err(form(url::ParseError::RelativeUrlWithoutBase)),
