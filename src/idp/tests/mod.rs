@@ -9,6 +9,7 @@ mod logout;
 mod op;
 mod people;
 mod provider;
+mod real;
 
 use std::time::Duration;
 
