@@ -81,5 +81,6 @@ fn end() -> Body {
         bytes_out: 3_645,
         duration: Duration::from_millis(12),
         upstream: Some("http://10.0.0.5:3000".to_owned()),
+        reason: None,
     }))
 }

@@ -193,5 +193,6 @@ fn end(number: u64) -> ExchangeFacts {
         bytes_out: spread(number) % 100_000,
         duration: Duration::from_millis(spread(number) % 300),
         upstream: Some("http://10.0.0.5:3000".to_owned()),
+        reason: None,
     }
 }

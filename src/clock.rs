@@ -1,9 +1,9 @@
-//! The only reader of the clock.
+//! The only reader of the clocks: the one on the wall, and the steady one that nobody sets.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kernel::time::Timestamp;
 
@@ -15,7 +15,14 @@ pub struct Clock(Source);
 enum Source {
     #[default]
     System,
-    Manual(Arc<AtomicU64>),
+    Manual(Arc<Manual>),
+}
+
+/// Both clocks of a test, in microseconds.
+#[derive(Default)]
+struct Manual {
+    wall: AtomicU64,
+    steady: AtomicU64,
 }
 
 impl Clock {
@@ -28,7 +35,7 @@ impl Clock {
     /// A clock that stands at `start` until it is moved.
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
-        Self(Source::Manual(Arc::new(AtomicU64::new(start.as_micros()))))
+        Self(Source::Manual(Arc::new(Manual { wall: AtomicU64::new(start.as_micros()), steady: AtomicU64::new(0) })))
     }
 
     #[must_use]
@@ -37,14 +44,32 @@ impl Clock {
         match &self.0 {
             // A clock before 1970 is a clock that was never set: the epoch makes everything look expired.
             Source::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(Timestamp::EPOCH, |since| Timestamp::EPOCH.plus(since)),
-            Source::Manual(micros) => Timestamp::from_micros(micros.load(Ordering::Acquire)),
+            Source::Manual(manual) => Timestamp::from_micros(manual.wall.load(Ordering::Acquire)),
         }
     }
 
-    /// Moves a manual clock forward. The machine's clock stays as it is.
+    /// Time since some moment in the past, by the clock that nobody sets. Good for spans alone.
+    #[must_use]
+    pub fn steady(&self) -> Duration {
+        static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.0 {
+            Source::System => BEGUN.elapsed(),
+            Source::Manual(manual) => Duration::from_micros(manual.steady.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Lets time pass on a manual clock. The machine's clock stays as it is.
     pub fn advance(&self, span: Duration) {
-        if let Source::Manual(micros) = &self.0 {
-            micros.store(self.now().plus(span).as_micros(), Ordering::Release);
+        if let Source::Manual(manual) = &self.0 {
+            manual.wall.store(self.now().plus(span).as_micros(), Ordering::Release);
+            manual.steady.store(u64::try_from((self.steady() + span).as_micros()).unwrap_or(u64::MAX), Ordering::Release);
+        }
+    }
+
+    /// Sets a manual clock, forward or back, as an operator or a time server sets a machine's: no time passes.
+    pub fn set(&self, time: Timestamp) {
+        if let Source::Manual(manual) = &self.0 {
+            manual.wall.store(time.as_micros(), Ordering::Release);
         }
     }
 }

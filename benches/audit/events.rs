@@ -58,6 +58,7 @@ pub fn exchange_end(number: u64) -> Event {
         bytes_out: 3_645,
         duration: Duration::from_millis(3),
         upstream: None,
+        reason: None,
     };
     event(Body::Exchange(Box::new(facts)))
 }

@@ -106,6 +106,7 @@ pub fn exchange_end(number: u8) -> Event {
         route: RouteId::new("app"),
         status: Some(200),
         outcome: ExchangeOutcome::Complete,
+        reason: None,
         bytes_in: 1,
         bytes_out: 2,
         duration: Duration::from_millis(3),

@@ -1,8 +1,8 @@
 //! The record of a judged request, from what was known when it was judged.
 
 use kernel::event::{Actor, Body, DecisionFacts, Event, Verdict};
-use kernel::policy::Permit;
 use kernel::policy::permit::Grantee;
+use kernel::policy::{Permit, Reason};
 use kernel::{Refusal, Rejection};
 
 use crate::gateway::visit::Visit;
@@ -17,9 +17,10 @@ pub fn allowed(visit: &Visit, permit: &Permit) -> Event {
     event(visit, facts)
 }
 
-/// The record of a page of the gateway's own. Written before it is answered.
-pub fn served(visit: &Visit, status: u16) -> Event {
-    let facts = DecisionFacts { status: Some(status), ..common(visit) };
+/// The record of a page of the gateway's own. Written before it is answered. `reason` tells of something in the request that
+/// was left alone.
+pub fn served(visit: &Visit, status: u16, reason: Option<Reason>) -> Event {
+    let facts = DecisionFacts { status: Some(status), reason, ..common(visit) };
     event(visit, facts)
 }
 

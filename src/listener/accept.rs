@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 
 use super::caps::Caps;
 use super::connection::{self, Shared};
-use super::handler::Handler;
+use super::handler::{Handler, Meeting};
 use super::refusals::Refusals;
 use super::settings::Settings;
 use super::tls::ServerTls;
@@ -114,6 +114,7 @@ impl Bound {
 fn meet<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, peer: SocketAddr) {
     let Some(place) = shared.caps.take() else {
         shared.refusals.count(kernel::event::ConnectionFault::ListenerFull, peer.ip());
+        shared.handler.met(&shared.settings.name, Meeting::ListenerFull);
         debug!(listener.name = %shared.settings.name, "the listener is full; a connection was dropped");
         return;
     };

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use super::caps::{AddressPlace, Caps, Place};
 use super::deadline::Timed;
 use super::facts::{ConnectionFacts, Protocol, TlsFacts};
-use super::handler::Handler;
+use super::handler::{Handler, Meeting};
 use super::http;
 use super::proxy_protocol::{self, ProxyHeaderFault, Stated};
 use super::refusals::Refusals;
@@ -67,6 +67,18 @@ pub(super) enum ConnectionFault {
     Http(#[from] hyper::Error),
 }
 
+impl ConnectionFault {
+    /// What the handler is told of it; nothing where nobody on the other side had a part in it.
+    const fn meeting(&self) -> Option<Meeting> {
+        match self {
+            Self::NotAProxy | Self::ProxyHeader(_) | Self::ProxyHeaderTimedOut(_) => Some(Meeting::ProxyHeader),
+            Self::AddressFull => Some(Meeting::AddressFull),
+            Self::Handshake(_) | Self::HandshakeTimedOut(_) | Self::UnknownServerName => Some(Meeting::Handshake),
+            Self::ShuttingDown | Self::Http(_) => None,
+        }
+    }
+}
+
 /// Places that a connection holds while its socket is open, upgraded or not.
 pub(super) type Places = (Place, Option<AddressPlace>);
 
@@ -81,7 +93,13 @@ pub(super) async fn run<H: Handler>(
 ) -> Result<(), ConnectionFault> {
     let opening = open(&shared, stream, peer, place);
     let (facts, stream) = tokio::select! {
-        opened = opening => opened?,
+        opened = opening => {
+            let meeting = opened.as_ref().map_or_else(ConnectionFault::meeting, |_| Some(Meeting::Opened));
+            if let Some(meeting) = meeting {
+                shared.handler.met(&shared.settings.name, meeting);
+            }
+            opened?
+        }
         // Nobody was promised an answer yet.
         () = shared.shutdown.cancelled() => return Err(ConnectionFault::ShuttingDown),
     };

@@ -16,7 +16,38 @@ use crate::web::body::Body;
 /// after any other answer it is read as the next request. What `on` returned is to be dropped before another answer than
 /// 101 is given.
 pub trait Handler: Clone + Send + Sync + 'static {
+    /// Told of every connection once, when it is known what becomes of it. Must not block.
+    fn met(&self, _listener: &str, _meeting: Meeting) {}
+
     fn handle(&self, facts: RequestFacts, request: Request<Incoming>) -> impl Future<Output = Result<Response<Body>, HandlerAbort>> + Send;
+}
+
+/// What became of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meeting {
+    /// The handshake is done: requests may come.
+    Opened,
+    /// Refused: the listener has all the connections that it may have.
+    ListenerFull,
+    /// Refused: the address has its share of connections.
+    AddressFull,
+    /// No PROXY header where one is required, or one that cannot be read.
+    ProxyHeader,
+    /// The TLS handshake failed, named no host of ours, or took too long.
+    Handshake,
+}
+
+impl Meeting {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::ListenerFull => "listener_full",
+            Self::AddressFull => "address_full",
+            Self::ProxyHeader => "proxy_header",
+            Self::Handshake => "handshake_failed",
+        }
+    }
 }
 
 /// The connection is to be closed without an answer.

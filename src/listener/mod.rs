@@ -26,7 +26,7 @@ pub use accept::{BindFault, Bound, bind};
 pub use gate::StaysOpen;
 
 pub use facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts, TlsFacts};
-pub use handler::{Handler, HandlerAbort};
+pub use handler::{Handler, HandlerAbort, Meeting};
 pub use refusals::{Refusals, Refused};
 pub use settings::{Bounds, Deadlines, Protocols, ProxyHeader, Settings};
 pub use tls::{Certificate, CertificateFault, Profile, ServerTls, TlsFault};

@@ -17,7 +17,7 @@ use crate::gateway::pending::Place;
 use crate::gateway::visit::{DecisionRecord, Visit};
 use crate::gateway::{Gateway, Snapshot, record};
 use crate::portal::pages::{self, view};
-use crate::portal::show;
+use crate::portal::{self, show};
 use crate::web::body::{self, Body};
 use crate::web::cookie;
 use crate::web::problem::{self, Problem};
@@ -125,6 +125,11 @@ fn plain(snapshot: &Snapshot, visit: &Visit, refusal: &Refusal) -> Response<Body
         if visit.version <= http::Version::HTTP_11 {
             response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
+    }
+    if let Some(request) = visit.request.as_ref().filter(|_| response.status() == StatusCode::METHOD_NOT_ALLOWED)
+        && let Some(methods) = portal::methods(snapshot, request)
+    {
+        response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static(methods));
     }
     response
 }

@@ -73,6 +73,7 @@ pub async fn forward(
                 route,
                 status: end.status,
                 outcome: end.outcome,
+                reason: end.failure,
                 bytes_in: end.bytes_in,
                 bytes_out: end.bytes_out,
                 duration: end.duration,

@@ -94,6 +94,8 @@ async fn welcome(desk: Desk<'_>, sign_in: SignIn, signed_in: SignedIn) -> Result
                 return onward(desk, live, place).await;
             }
         } else {
+            let step = AuthenticationStep::Expire(EndReason::Replace);
+            desk.record_step(step, Step { idp: Some(&live.facts().idp), live: Some(live), ..Step::default() }).await?;
             desk.gateway.sessions.end(SessionFilter::One(live.id()), EndReason::Replace).await?;
         }
     }

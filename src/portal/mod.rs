@@ -99,8 +99,18 @@ pub async fn serve(
             }
         }
     };
-    gateway.audit.keep(record::served(visit, response.status().as_u16())).await?;
+    gateway.audit.keep(record::served(visit, response.status().as_u16(), foreign_return(&request))).await?;
     Ok(response)
+}
+
+/// Told on record where the address names a place to return to that the gateway never gave out: such a name leads nowhere,
+/// and somebody wrote it.
+fn foreign_return(request: &CanonicalRequest) -> Option<Reason> {
+    let query = request.query.as_deref()?;
+    let mut named = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "return");
+    let (_, first) = named.next()?;
+    let ours = named.next().is_none() && Token::parse(&first).is_some();
+    (!ours).then_some(Reason::RedirectRejected)
 }
 
 /// What every page needs at hand.
@@ -135,7 +145,7 @@ impl Desk<'_> {
             }
             ("/.portcullis/jwks.json", Method::GET | Method::HEAD) => Ok(json(StatusCode::OK, self.snapshot.upstreams.key_set())),
             ("/.portcullis/session", Method::GET) => home::session(self),
-            _ => Err(no_page(path)),
+            _ => Err(no_page(path, &GATEWAY_PAGES)),
         }
     }
 
@@ -147,7 +157,7 @@ impl Desk<'_> {
             _ if self.visit.person.is_none() => Err(Rejection::Challenge(Challenge::SignIn).into()),
             ("/.portcullis/session", Method::GET) => home::session(self),
             (pages::SIGN_OUT, Method::POST) => logout::sign_out(self, self.form(body).await?).await,
-            _ => Err(no_page(path)),
+            _ => Err(no_page(path, &ROUTE_PAGES)),
         }
     }
 
@@ -248,8 +258,15 @@ struct Step<'a> {
     actor: Option<Actor>,
 }
 
-fn no_page(path: &str) -> Refusal {
-    let known = OWN_PAGES.contains(&path);
+/// The methods that the page of a request answers, if there is such a page on its host.
+#[must_use]
+pub fn methods(snapshot: &Snapshot, request: &CanonicalRequest) -> Option<&'static str> {
+    let pages = if request.authority == *snapshot.authority() { &GATEWAY_PAGES[..] } else { &ROUTE_PAGES[..] };
+    pages.iter().find(|(path, _)| *path == request.path.as_str()).map(|(_, methods)| *methods)
+}
+
+fn no_page(path: &str, pages: &[PageMethods]) -> Refusal {
+    let known = pages.iter().any(|(known, _)| *known == path);
     Rejection::NoPage(if known { Reason::MethodNotAllowed } else { Reason::NoSuchPage }).into()
 }
 
@@ -288,20 +305,28 @@ const FORM_TIME: Duration = Duration::from_secs(10);
 /// Everything of the gateway's own lives under this path, on every host.
 pub const OWN_PREFIX: &str = "/.portcullis";
 
-/// Pages that exist for one method at least.
-const OWN_PAGES: [&str; 14] = [
-    "/",
-    "/.portcullis/sign-in",
-    "/.portcullis/callback",
-    pages::SECOND_FACTOR,
-    pages::ENROL,
-    "/.portcullis/onward",
-    pages::RECOVERY_CODES,
-    pages::END_SESSION,
-    pages::SIGN_OUT,
-    "/.portcullis/signed-out",
-    "/.portcullis/backchannel-logout",
-    "/.portcullis/jwks.json",
-    "/.portcullis/session",
-    "/.portcullis/finish",
+/// A page and the methods that it answers, as `Allow` states them.
+pub type PageMethods = (&'static str, &'static str);
+
+/// The pages of the gateway's host.
+pub const GATEWAY_PAGES: [PageMethods; 13] = [
+    ("/", "GET, HEAD"),
+    ("/.portcullis/sign-in", "GET"),
+    ("/.portcullis/callback", "GET"),
+    (pages::SECOND_FACTOR, "GET, POST"),
+    (pages::ENROL, "GET, POST"),
+    ("/.portcullis/onward", "GET"),
+    (pages::RECOVERY_CODES, "POST"),
+    (pages::END_SESSION, "POST"),
+    (pages::SIGN_OUT, "GET, POST"),
+    ("/.portcullis/signed-out", "GET"),
+    ("/.portcullis/backchannel-logout", "POST"),
+    ("/.portcullis/jwks.json", "GET, HEAD"),
+    ("/.portcullis/session", "GET"),
 ];
+
+/// The pages of a route's host.
+pub const ROUTE_PAGES: [PageMethods; 3] = [("/.portcullis/finish", "GET"), ("/.portcullis/session", "GET"), (pages::SIGN_OUT, "POST")];
+
+#[cfg(test)]
+mod tests;

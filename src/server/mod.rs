@@ -35,7 +35,9 @@ use crate::gateway::exchanges::Exchanges;
 use crate::gateway::pending::Pending;
 use crate::gateway::people::People;
 use crate::gateway::sessions::Sessions;
-use crate::listener::{self, Bound, Certificate, CertificateFault, Handler, HandlerAbort, Profile, RequestFacts, ServerTls, TlsFault};
+use crate::listener::{
+    self, Bound, Certificate, CertificateFault, Handler, HandlerAbort, Meeting, Profile, RequestFacts, ServerTls, TlsFault,
+};
 use crate::notify::{self, Notifier, TargetFault, Webhook};
 use crate::pipeline;
 use crate::store::sealing::{KeyRing, SealFault};
@@ -58,6 +60,8 @@ pub struct Server {
     /// What is in force, for what a reload must not change.
     config: ArcSwap<Config>,
     tls: Vec<Arc<ServerTls>>,
+    /// Those in use, so that new ones are noticed.
+    certificates: ArcSwap<Vec<Certificate>>,
     watched: ArcSwap<Vec<PathBuf>>,
     watch: Arc<Watch>,
     notifier: Arc<Notifier>,
@@ -107,6 +111,10 @@ pub enum StartFault {
 struct Door(Arc<Gateway>);
 
 impl Handler for Door {
+    fn met(&self, listener: &str, meeting: Meeting) {
+        self.0.metrics.met(listener, meeting.as_str());
+    }
+
     async fn handle(&self, facts: RequestFacts, request: Request<Incoming>) -> Result<Response<Body>, HandlerAbort> {
         Ok(pipeline::handle(&self.0, facts, request).await)
     }
@@ -118,7 +126,8 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
     let (audit_dir, policy) = (config.audit.dir.clone(), keeping::policy(&config.audit.retention));
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
     // Everything that may refuse comes before anything that is seen from outside.
-    let (bound, tls) = bind_listeners(&config, &clock)?;
+    let certificates = certificates(&config, &clock)?;
+    let (bound, tls) = bind_listeners(&config, &certificates)?;
     let operations = config.operations.bind;
     let operations = operations::listen(operations).await.map_err(|cause| StartFault::Operations { address: operations, cause })?;
     let ring = key_ring(&config)?;
@@ -153,6 +162,7 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
         gateway: Arc::clone(&gateway),
         config_dir,
         tls,
+        certificates: ArcSwap::from_pointee(certificates),
         watched: ArcSwap::from_pointee(files_watched),
         watch: Arc::clone(&watch),
         notifier: Arc::clone(&notifier),
@@ -162,7 +172,7 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
         shutdown: shutdown.clone(),
         reloading: tokio::sync::Mutex::default(),
     });
-    server.tell_expiry()?;
+    server.tell_expiry();
     server.record_lifecycle(LifecycleChange::Start).await?;
     let mut refusals = Vec::new();
     for bound in bound {
@@ -176,7 +186,7 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
     let asked = Arc::clone(&server);
     let retention = Retention { folder: audit_dir, policy, acknowledged: Box::new(move || asked.acknowledged()) };
     gateway.tasks.spawn(keeping::retain(Arc::clone(&gateway), retention, shutdown.clone()));
-    gateway.tasks.spawn(upkeep::run(Arc::clone(&gateway), refusals, shutdown.clone()));
+    gateway.tasks.spawn(upkeep::run(Arc::clone(&gateway), refusals, upkeep::Clocks::read(&gateway.clock), shutdown.clone()));
     gateway.tasks.spawn(detection::run(Arc::clone(&gateway), watch, signals, Arc::clone(&notifier), shutdown.clone()));
     let host = server.config.load().gateway.url.host.to_string();
     gateway.tasks.spawn(notifier.run(waiting, host, shutdown.clone()));
@@ -227,12 +237,11 @@ impl Server {
     }
 
     /// Tells the metrics when the first certificate expires.
-    fn tell_expiry(&self) -> Result<(), CertificateFault> {
-        let certificates = certificates(&self.config.load(), &self.gateway.clock)?;
+    fn tell_expiry(&self) {
+        let certificates = self.certificates.load();
         let first = certificates.iter().map(Certificate::not_after).min();
         let seconds = first.and_then(|time| i64::try_from(time.as_seconds()).ok()).unwrap_or(0);
         self.gateway.metrics.gauges().certificate_expiry_seconds.set(seconds);
-        Ok(())
     }
 
     async fn record_lifecycle(&self, change: LifecycleChange) -> Result<(), Failure> {
@@ -253,12 +262,12 @@ fn webhook(config: &Config) -> Result<Option<Webhook>, TargetFault> {
     target.map(|target| Webhook::new(&target)).transpose()
 }
 
-fn bind_listeners(config: &Config, clock: &Clock) -> Result<(Vec<Bound>, Vec<Arc<ServerTls>>), StartFault> {
+fn bind_listeners(config: &Config, certificates: &[Certificate]) -> Result<(Vec<Bound>, Vec<Arc<ServerTls>>), StartFault> {
     let mut bound = Vec::new();
     let mut all = Vec::new();
     for listener in config.active_listeners() {
         let settings = compile::listener_settings(config, listener);
-        let tls = Arc::new(ServerTls::new(profile(config.tls.profile), settings.protocols, certificates(config, clock)?)?);
+        let tls = Arc::new(ServerTls::new(profile(config.tls.profile), settings.protocols, certificates.to_vec())?);
         bound.push(listener::bind(settings, Arc::clone(&tls))?);
         all.push(tls);
     }

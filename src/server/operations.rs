@@ -51,7 +51,9 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, shutdown: Cance
 
 async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n"));
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
+        response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Ok(response);
     }
     Ok(match request.uri().path() {
         "/livez" => text(StatusCode::OK, "alive\n"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::event::{Body as EventBody, ChangedBy, EntityChange, EntityFacts, Event};
+use kernel::event::{Body as EventBody, ChangedBy, EntityChange, EntityFacts, Event, LifecycleChange, LifecycleFacts};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -20,8 +20,8 @@ use crate::telemetry::metrics::Reload;
 /// Why a configuration was not taken.
 #[derive(Debug, Error)]
 pub enum ReloadFault {
-    #[error("{0}")]
-    Mistakes(String),
+    #[error("{}", .0.render(Colour::Plain))]
+    Mistakes(config::Report),
     #[error("{0} can be changed by a restart only")]
     NeedsRestart(&'static str),
     #[error("{0}")]
@@ -38,6 +38,16 @@ pub enum ReloadFault {
     Task(#[from] tokio::task::JoinError),
 }
 
+impl ReloadFault {
+    /// The reasons, short: the whole report stands in the log of the process.
+    fn summary(&self) -> String {
+        match self {
+            Self::Mistakes(report) => report.summary(),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl Server {
     /// Reads the configuration anew and puts it in force, or says why not. Either way it is recorded.
     pub async fn reload(&self) -> Result<(), ReloadFault> {
@@ -52,7 +62,7 @@ impl Server {
                 self.gateway.metrics.reloaded(Reload::Refused);
                 tracing::error!(error = %fault, "configuration refused; the old one stays in force");
                 let hash = self.gateway.snapshot.load().hash.to_string();
-                if let Err(failure) = self.record_change(hash, Some(fault.to_string())).await {
+                if let Err(failure) = self.record_change(hash, Some(fault.summary())).await {
                     tracing::error!(error = %failure, "the refusal could not be recorded");
                 }
             }
@@ -63,8 +73,7 @@ impl Server {
     async fn try_reload(&self) -> Result<(), ReloadFault> {
         let dir = self.config_dir.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&dir)).await?;
-        let Loaded { config, table, hash, files_watched, .. } =
-            loaded.map_err(|report| ReloadFault::Mistakes(report.render(Colour::Plain)))?;
+        let Loaded { config, table, hash, files_watched, .. } = loaded.map_err(ReloadFault::Mistakes)?;
         needs_restart(&self.config.load(), &config)?;
         let previous = self.gateway.snapshot.load_full();
         let origin = compile::Origin { clock: &self.gateway.clock, previous: Some(&previous) };
@@ -74,14 +83,21 @@ impl Server {
         self.record_change(hash.to_string(), None).await?;
         self.watch.set_rules(config.detection.clone());
         self.notifier.aim(receiver);
+        let in_use = self.certificates.load();
+        if !in_use.iter().eq(&certificates) {
+            let detail = certificates.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let body = EventBody::Lifecycle(Box::new(LifecycleFacts { change: LifecycleChange::CertificateReload, detail: Some(detail) }));
+            self.gateway.audit.keep(Event { time: self.gateway.clock.now(), body }).await?;
+        }
         for tls in &self.tls {
             tls.replace(certificates.clone())?;
         }
+        self.certificates.store(Arc::new(certificates));
         let snapshot = Arc::new(snapshot);
         self.gateway.snapshot.store(Arc::clone(&snapshot));
         self.config.store(Arc::new(config));
         self.watched.store(Arc::new(files_watched));
-        self.tell_expiry()?;
+        self.tell_expiry();
         let cut = self.gateway.exchanges.judge_again(&snapshot.table, self.gateway.clock.now());
         if cut > 0 {
             tracing::info!(exchanges = cut, "exchanges that the new configuration does not allow were cut");

@@ -24,6 +24,7 @@ pub struct Metrics {
     reloads: Family<ResultLabel, Counter>,
     findings: Family<RuleLabel, Counter>,
     notifications: Family<ResultLabel, Counter>,
+    connections: Family<ConnectionLabels, Counter>,
     gauges: Gauges,
 }
 
@@ -69,6 +70,12 @@ struct RuleLabel {
     rule: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ConnectionLabels {
+    listener: String,
+    result: &'static str,
+}
+
 /// How an exchange went, as far as metrics care.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
@@ -106,7 +113,7 @@ impl Metrics {
     pub fn with(more: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::with_prefix("portcullis");
         let (refusals, exchanges, bytes, reloads) = (Family::default(), Family::default(), Family::default(), Family::default());
-        let (findings, notifications) = (Family::default(), Family::default());
+        let (findings, notifications, connections) = (Family::default(), Family::default(), Family::default());
         let durations = Family::new_with_constructor(histogram as fn() -> Histogram);
         let gauges = Gauges::default();
         registry.register("refusals", "Requests that did not pass, by reason code", Family::clone(&refusals));
@@ -121,6 +128,7 @@ impl Metrics {
         registry.register("configuration_reloads", "Reloads of the configuration, by result", Family::clone(&reloads));
         registry.register("findings", "Findings of detection, by rule", Family::clone(&findings));
         registry.register("notifications", "Findings that were to be told by webhook, by result", Family::clone(&notifications));
+        registry.register("connections", "Connections, by listener and what became of them", Family::clone(&connections));
         registry.register("sessions_in_memory", "Sessions held in memory", gauges.sessions.clone());
         registry.register("audit_records", "Records in the audit log", gauges.audit_records.clone());
         registry.register("audit_queue", "Records waiting to be written", gauges.audit_queue.clone());
@@ -128,7 +136,7 @@ impl Metrics {
         let expiry = gauges.certificate_expiry_seconds.clone();
         registry.register("certificate_expiry_timestamp_seconds", "When the first certificate expires, in Unix time", expiry);
         more(&mut registry);
-        Self { registry: Arc::new(registry), refusals, exchanges, durations, bytes, reloads, findings, notifications, gauges }
+        Self { registry: Arc::new(registry), refusals, exchanges, durations, bytes, reloads, findings, notifications, connections, gauges }
     }
 
     pub fn refused(&self, refusal: &Refusal) {
@@ -163,6 +171,11 @@ impl Metrics {
             Notified::Dropped => "dropped",
         };
         self.notifications.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// Counts a connection; `result` is one of a closed list.
+    pub fn met(&self, listener: &str, result: &'static str) {
+        self.connections.get_or_create(&ConnectionLabels { listener: listener.to_owned(), result }).inc();
     }
 
     #[must_use]

@@ -44,8 +44,8 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use kernel::event::ExchangeOutcome;
-use kernel::policy::Challenge;
 use kernel::policy::permit::Recorded;
+use kernel::policy::{Challenge, Reason};
 use kernel::request::{Upgrade, headers};
 use kernel::time::Timestamp;
 use kernel::{Failure, Refusal, Rejection};
@@ -101,6 +101,8 @@ pub struct ExchangeEnd {
     /// Bytes of body (or WebSocket) to the client.
     pub bytes_out: u64,
     pub outcome: ExchangeOutcome,
+    /// Why the upstream failed, where it did.
+    pub failure: Option<Reason>,
     pub duration: Duration,
     /// The upstream that was chosen, as the route writes it.
     pub upstream: Option<String>,
@@ -173,9 +175,12 @@ impl Upstreams {
             ending.outcome = ExchangeOutcome::Cut;
             return Err(Rejection::Challenge(Challenge::SignIn).into());
         };
-        let answer = answered.inspect_err(|_| {
-            let clients_fault = progress.sending().is_clients_fault();
-            ending.outcome = if clients_fault { ExchangeOutcome::ClientLeft } else { ExchangeOutcome::UpstreamFailed };
+        let answer = answered.inspect_err(|refusal| {
+            if progress.sending().is_clients_fault() {
+                ending.outcome = ExchangeOutcome::ClientLeft;
+            } else {
+                ending.fail(refusal.reason());
+            }
         })?;
         if answer.head.status() == StatusCode::SWITCHING_PROTOCOLS {
             let handshake = Handshake { asked: headers, own_key: key, on_upgrade };
@@ -183,7 +188,7 @@ impl Upstreams {
         }
         if key.is_some() && answer.head.status().is_success() {
             // To a client over HTTP/2 it would say that its stream is a WebSocket now.
-            ending.outcome = ExchangeOutcome::UpstreamFailed;
+            ending.fail(Reason::UpstreamAnswerInvalid);
             return Err(Failure::UpstreamAnswer("it answers a WebSocket handshake with a page".to_owned()).into());
         }
         let trailers = if headers::is_grpc(headers) { Trailers::Pass } else { Trailers::Drop };
@@ -234,7 +239,7 @@ impl Upstreams {
         let checked =
             if wanted { websocket::check(asked, own_key.as_ref(), answer.head.headers()) } else { Err("it switches protocols unasked") };
         if let Err(fault) = checked {
-            ending.outcome = ExchangeOutcome::UpstreamFailed;
+            ending.fail(Reason::UpstreamAnswerInvalid);
             return Err(Failure::UpstreamAnswer(fault.to_owned()).into());
         }
         let client = on_upgrade.ok_or(Failure::Bug("a WebSocket handshake came on a connection that cannot be upgraded"))?;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use kernel::event::ExchangeOutcome;
+use kernel::policy::Reason;
 use kernel::policy::permit::{Permit, Recorded};
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -25,6 +26,7 @@ pub struct Ending {
     pub status: Option<u16>,
     /// What is reported unless something else comes to be known: whoever drops a body unread has left.
     pub outcome: ExchangeOutcome,
+    pub failure: Option<Reason>,
     /// On top of the request's body, which `progress` counts.
     pub bytes_in: u64,
     pub bytes_out: u64,
@@ -67,11 +69,18 @@ impl Ending {
             progress,
             status: None,
             outcome: ExchangeOutcome::ClientLeft,
+            failure: None,
             bytes_in: 0,
             bytes_out: 0,
             upstream: None,
             reading: None,
         }
+    }
+
+    /// The upstream failed, and this is why.
+    pub const fn fail(&mut self, reason: Reason) {
+        self.outcome = ExchangeOutcome::UpstreamFailed;
+        self.failure = Some(reason);
     }
 
     pub const fn permit(&self) -> &Permit {
@@ -89,6 +98,7 @@ impl Drop for Ending {
             bytes_in: self.progress.bytes().saturating_add(self.bytes_in),
             bytes_out: self.bytes_out,
             outcome: self.outcome,
+            failure: self.failure,
             duration: self.progress.started.elapsed(),
             upstream: self.upstream.take(),
         });
@@ -129,6 +139,11 @@ impl ReturningBody {
         self.ending.outcome = outcome;
         self.lease = None;
         Poll::Ready(Some(Err(fault)))
+    }
+
+    fn upstream_failed(&mut self, reason: Reason, fault: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.ending.failure = Some(reason);
+        self.fail(ExchangeOutcome::UpstreamFailed, fault)
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -172,14 +187,17 @@ impl HttpBody for ReturningBody {
                 }
                 Poll::Ready(Some(Err(fault))) => {
                     let clients_fault = self.ending.progress.sending().is_clients_fault();
-                    let outcome = if clients_fault { ExchangeOutcome::ClientLeft } else { ExchangeOutcome::UpstreamFailed };
-                    return self.fail(outcome, fault.into());
+                    return if clients_fault {
+                        self.fail(ExchangeOutcome::ClientLeft, fault.into())
+                    } else {
+                        self.upstream_failed(Reason::UpstreamAnswerInvalid, fault.into())
+                    };
                 }
                 Poll::Pending if self.poll_cut(cx).is_ready() => {
                     return self.fail(ExchangeOutcome::Cut, "the exchange was cut".into());
                 }
                 Poll::Pending if self.wait.poll_elapsed(cx).is_ready() => {
-                    return self.fail(ExchangeOutcome::UpstreamFailed, "the upstream sent no more of the body in time".into());
+                    return self.upstream_failed(Reason::UpstreamTimedOut, "the upstream sent no more of the body in time".into());
                 }
                 Poll::Pending => return Poll::Pending,
             }

@@ -23,6 +23,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use kernel::Failure;
 use kernel::event::ExchangeOutcome;
+use kernel::policy::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -126,6 +127,7 @@ impl Splice {
             let _ = timeout(CLOSE_TIMEOUT, say_goodbye(&mut client)).await;
         }
         self.ending.outcome = outcome;
+        self.ending.failure = (outcome == ExchangeOutcome::UpstreamFailed).then_some(Reason::UpstreamAnswerInvalid);
         self.ending.bytes_in = meter.from_client.load(Ordering::Relaxed);
         self.ending.bytes_out = meter.to_client.load(Ordering::Relaxed);
         drop(self.lease);

@@ -4,8 +4,11 @@
 mod attacks;
 mod control;
 mod expiry;
+mod guessing;
 mod privacy;
+mod providers;
 mod redirects;
 mod second_factor;
 mod sign_in;
 mod support;
+mod telling;

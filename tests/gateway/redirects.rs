@@ -3,7 +3,7 @@
 use crate::support::{Answer, Browser, GATE, World, navigation};
 
 /// Addresses that some parser somewhere reads as another host.
-const ELSEWHERE: [&str; 32] = [
+const ELSEWHERE: [&str; 33] = [
     "//evil.test",
     "///evil.test",
     "////evil.test/%2f..",
@@ -31,6 +31,7 @@ const ELSEWHERE: [&str; 32] = [
     "data:text/html,x",
     "https://app.test:8443",
     "https://xn--pp-7tb.test",
+    "https://\u{430}pp.test",
     "https://app.test%00.evil.test",
     "https://[::1]",
     "%2f%2fevil.test",
@@ -38,7 +39,8 @@ const ELSEWHERE: [&str; 32] = [
     "/.portcullis/sign-out?rd=//evil.test",
 ];
 
-const PARAMETERS: [&str; 8] = ["return", "rd", "next", "url", "redirect_uri", "return_to", "fragment", "code"];
+const PARAMETERS: [&str; 12] =
+    ["return", "rd", "next", "url", "redirect_uri", "post_logout_redirect_uri", "return_to", "fragment", "code", "state", "iss", "idp"];
 
 const PAGES: [&str; 9] = [
     "/",
@@ -128,4 +130,28 @@ async fn a_path_that_reads_as_another_host_comes_back_as_itself_or_not_at_all() 
     }
     let visit = browser.go("https://app.test/x?next=//evil.test").await;
     assert_eq!((visit.answer.status, visit.url.as_str()), (200, "https://app.test/x?next=//evil.test"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_the_gateway_never_gave_out_leads_to_the_portal_and_is_on_record() {
+    let world = World::start().await;
+    let (phone, _, _) = Browser::new(&world, "ana").sign_up("https://app.test/").await;
+    let long = format!("https://evil.test/{}", "a".repeat(10_240));
+    for elsewhere in ELSEWHERE.into_iter().chain([long.as_str()]) {
+        let before = world.recorded(&["redirect_rejected"]);
+        let encoded = url::form_urlencoded::byte_serialize(elsewhere.as_bytes()).collect::<String>();
+        world.wire(GATE).await.exchange(&navigation(GATE, &format!("/.portcullis/sign-in?return={encoded}"))).await;
+        assert_eq!(world.recorded(&["redirect_rejected"]), before + 1, "{elsewhere}");
+    }
+    let before = world.recorded(&["redirect_rejected"]);
+    let mut browser = Browser::new(&world, "ana");
+    let after = browser.sign_in(&format!("https://{GATE}/.portcullis/sign-in?return=//evil.test"), &phone).await;
+    assert_eq!((after.answer.status, after.url.as_str()), (200, "https://gate.test/"));
+    assert_eq!(world.recorded(&["redirect_rejected"]), before + 1);
+    // Two are none, and a name that was given out once and is forgotten is nothing to tell of.
+    let twice = format!("/.portcullis/sign-in?return={0}&return={0}", "A".repeat(43));
+    world.wire(GATE).await.exchange(&navigation(GATE, &twice)).await;
+    assert_eq!(world.recorded(&["redirect_rejected"]), before + 2);
+    world.wire(GATE).await.exchange(&navigation(GATE, &format!("/.portcullis/sign-in?return={}", "A".repeat(43)))).await;
+    assert_eq!(world.recorded(&["redirect_rejected"]), before + 2);
 }

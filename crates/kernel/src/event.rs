@@ -100,7 +100,7 @@ pub enum Verdict {
 pub struct DecisionFacts {
     pub request_id: RequestId,
     pub verdict: Verdict,
-    /// None for an allow.
+    /// None for an allow, except `redirect_rejected`.
     pub reason: Option<Reason>,
     /// What was answered; none for an allow, whose status the upstream gives.
     pub status: Option<u16>,
@@ -137,6 +137,8 @@ pub struct ExchangeFacts {
     /// None when no answer came.
     pub status: Option<u16>,
     pub outcome: ExchangeOutcome,
+    /// The reason code of an upstream that failed.
+    pub reason: Option<Reason>,
     /// Bytes of body from the client.
     pub bytes_in: u64,
     /// Bytes of body to the client.
@@ -227,7 +229,7 @@ pub enum AuthenticationStep {
     SignOut,
     /// The IdP ended the session.
     BackchannelLogout,
-    /// A session came to its end by time.
+    /// A session came to its end by time, or because somebody else signed in in its browser.
     Expire(EndReason),
 }
 

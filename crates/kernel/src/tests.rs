@@ -161,6 +161,7 @@ fn only_records_of_requests_may_wait_for_the_disk() {
         bytes_out: 0,
         duration: Duration::ZERO,
         upstream: None,
+        reason: None,
     }));
     assert_eq!(exchange.weight(), Weight::Configured);
     for body in [lifecycle, entity, account, authentication] {

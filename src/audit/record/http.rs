@@ -135,6 +135,7 @@ pub(super) fn exchange(json: &mut Json, facts: &ExchangeFacts) {
                 ExchangeOutcome::Cut => "cut",
             },
         );
+        json.maybe("reason", facts.reason.map(Reason::code));
         json.maybe("upstream", facts.upstream.as_deref());
     });
 }

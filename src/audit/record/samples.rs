@@ -156,6 +156,7 @@ pub fn exchange(detail: Detail, kind: ExchangeKind, outcome: ExchangeOutcome) ->
         bytes_out: 2,
         duration: Duration::from_millis(3),
         upstream: said(detail, "http://10.0.0.5:3000".to_owned()),
+        reason: (outcome == ExchangeOutcome::UpstreamFailed).then_some(Reason::UpstreamAnswerInvalid),
     }))
 }
 

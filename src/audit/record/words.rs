@@ -27,7 +27,11 @@ pub const EVENTS: &[(&str, &str, &str)] = &[
     ("finish", "A host's cookie was made from the session.", "Nothing."),
     ("sign_out", "A person signed out.", "Nothing."),
     ("backchannel_logout", "The IdP ended sessions, or a logout token was refused.", "`status_id` 2 from the IdP's address."),
-    ("expire", "A session came to its end by time.", "Nothing."),
+    (
+        "expire",
+        "A session came to its end by time, or because another person signed in at the same browser (`end` = `replace`).",
+        "Nothing.",
+    ),
     ("first_seen", "A person was seen for the first time.", "People nobody announced."),
     (
         "enrol_factor",
@@ -71,8 +75,12 @@ pub const EVENTS: &[(&str, &str, &str)] = &[
     ),
     ("log_full", "The last record of a full disk, in room that was kept for it; requests are refused from here on.", "At once."),
     ("log_recovered", "Records can be kept again; `message` tells for how long they could not and why.", "Every one."),
-    ("clock_jump", "The machine's clock was moved.", "Every one."),
-    ("certificate_reload", "Certificates were loaded anew.", "Nothing by itself."),
+    (
+        "clock_jump",
+        "The machine's clock was set by more than a second, or the machine slept; `message` says which way and how far. Looked for every five seconds.",
+        "Every one.",
+    ),
+    ("certificate_reload", "A reload brought another certificate; `message` names the hosts and the end of each.", "Nothing by itself."),
     (
         "idp_keys_change",
         "An IdP's signing keys are not those that were last seen; `message` names the IdP.",

@@ -1,5 +1,6 @@
 //! One certificate with its key, read and checked whole before it is used.
 
+use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -52,6 +53,19 @@ pub enum CertificateFault {
     NoName { file: PathBuf },
 }
 
+impl PartialEq for Certificate {
+    /// The same chain: whose key it is stands in its leaf.
+    fn eq(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert
+    }
+}
+
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} until {}", self.names.join(", "), self.not_after)
+    }
+}
+
 impl Certificate {
     /// Reads a chain (leaf first) and its key from two PEM files.
     pub fn load(cert: &Path, key: &Path, now: Timestamp) -> Result<Self, CertificateFault> {
@@ -80,7 +94,7 @@ impl Certificate {
         &self.names
     }
 
-    /// When it expires, for warnings.
+    /// When it expires, for warnings and records.
     #[must_use]
     pub const fn not_after(&self) -> Timestamp {
         self.not_after

@@ -12,7 +12,7 @@ mod streams;
 
 use std::sync::Arc;
 
-use crate::support::{Setup, World, route_text};
+use crate::support::{Kind, Setup, World, route_text};
 
 /// A gateway with the routes that the attacks are about.
 async fn start() -> Arc<World> {
@@ -24,7 +24,7 @@ async fn start_with(rate_limit: &str) -> Arc<World> {
     let route = |name: &str, rules: &str| (name.to_owned(), route_text(name, "@UPSTREAM@", rules));
     let usual = Setup::default();
     let rate_limit = if rate_limit.is_empty() { usual.rate_limit.clone() } else { rate_limit.to_owned() };
-    World::with(Setup { rate_limit, routes: vec![route("app", APP_RULES), route("pub", PUB_RULES)], no_provider: true, ..usual }).await
+    World::with(Setup { rate_limit, routes: vec![route("app", APP_RULES), route("pub", PUB_RULES)], provider: Kind::Absent, ..usual }).await
 }
 
 /// The value of the only field of this name.

@@ -2,6 +2,7 @@
 //! one, the provider's login form filled in.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::wire::{Answer, Wire};
@@ -15,6 +16,8 @@ pub struct Browser {
     pub cookies: BTreeMap<String, BTreeMap<String, String>>,
     /// Who fills in the provider's form.
     pub login: String,
+    /// The address that it comes from, on loopback.
+    pub source: Ipv4Addr,
 }
 
 /// Where a browser ended up.
@@ -28,7 +31,7 @@ pub struct Visit {
 
 impl Browser {
     pub fn new(world: &Arc<World>, login: &str) -> Self {
-        Self { world: Arc::clone(world), cookies: BTreeMap::new(), login: login.to_owned() }
+        Self { world: Arc::clone(world), cookies: BTreeMap::new(), login: login.to_owned(), source: Ipv4Addr::LOCALHOST }
     }
 
     /// One navigation, no redirect followed.
@@ -73,7 +76,7 @@ impl Browser {
         head.push_str("Connection: close\r\n\r\n");
         head.push_str(body);
         let mut wire = if scheme == "https" {
-            self.world.wire(authority.split(':').next().unwrap()).await
+            self.world.wire_from(self.source, authority.split(':').next().unwrap()).await
         } else {
             Wire::plain(authority.rsplit(':').next().unwrap().parse().unwrap()).await
         };
@@ -105,6 +108,13 @@ impl Browser {
                 let login = self.login.clone();
                 answer = self.post(&url, &[("login", &login)]).await;
                 continue;
+            } else if url.starts_with("http://127.0.0.1") && answer.text().contains("name=\"sub\"") {
+                // Authlib's form.
+                let login = self.login.clone();
+                answer = self.post(&url, &[("sub", &login)]).await;
+                continue;
+            } else if url.starts_with("http://127.0.0.1") && url.contains("/login.html?") {
+                self.glewlwyd_page(&url).await
             } else {
                 return Visit { url, answer, way };
             };
@@ -113,6 +123,25 @@ impl Browser {
             answer = self.get(url.split('#').next().unwrap()).await;
         }
         panic!("redirected in circles: {way:#?}");
+    }
+
+    /// What the script of Glewlwyd's page does: password, consent, and on. Gives the address that comes next.
+    async fn glewlwyd_page(&mut self, url: &str) -> String {
+        let page = url::Url::parse(url).unwrap();
+        let callback = page.query_pairs().find(|(name, _)| name == "callback_url").unwrap().1.into_owned();
+        let login = self.login.clone();
+        let steps = [
+            ("POST", "/api/auth/", serde_json::json!({ "username": login, "password": format!("password-of-{login}") })),
+            ("PUT", "/api/auth/grant/portcullis", serde_json::json!({ "scope": "openid" })),
+        ];
+        for (method, path, body) in steps {
+            let (address, body) = (page.join(path).unwrap().to_string(), body.to_string());
+            let length = body.len().to_string();
+            let fields = [("Content-Type", "application/json"), ("Content-Length", length.as_str())];
+            let answer = self.send(method, &address, &fields, &[], &body).await;
+            assert_eq!(answer.status, 200, "{method} {path}: {answer:?}");
+        }
+        format!("{callback}&g_continue")
     }
 
     /// Signs in with the first factor alone, from `url` to the page that asks for the second.

@@ -12,7 +12,7 @@ mod world;
 
 pub use browser::{Browser, Visit, hidden};
 pub use phone::Phone;
-pub use provider::Provider;
+pub use provider::{Kind, Provider};
 pub use recorder::{Manner, Recorder};
 pub use wire::{Answer, Wire};
 pub use world::{APP, GATE, PUB, Setup, UNLISTED, World, navigation, route_text};

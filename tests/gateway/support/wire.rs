@@ -1,13 +1,13 @@
 //! A client that writes exactly the bytes it is given, over TLS with the name a test wants, and reads HTTP/1.1 answers.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -72,9 +72,9 @@ impl Answer {
 }
 
 impl Wire {
-    /// Opens a TLS connection to `address` and asks for `name` by SNI.
-    pub async fn open(address: SocketAddr, name: &str, authority: &CertificateDer<'static>) -> Self {
-        let stream = tls(address, name, authority, b"http/1.1").await;
+    /// Opens a TLS connection to `address` from `source` and asks for `name` by SNI.
+    pub async fn open(source: Ipv4Addr, address: SocketAddr, name: &str, authority: &CertificateDer<'static>) -> Self {
+        let stream = tls(source, address, name, authority, b"http/1.1").await;
         Self { stream: Box::new(stream), unread: Vec::new() }
     }
 
@@ -212,6 +212,7 @@ impl Wire {
 
 /// A TLS stream with one ALPN protocol.
 pub async fn tls(
+    source: Ipv4Addr,
     address: SocketAddr,
     name: &str,
     authority: &CertificateDer<'static>,
@@ -226,7 +227,9 @@ pub async fn tls(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
-    let stream = TcpStream::connect(address).await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((source, 0))).unwrap();
+    let stream = socket.connect(address).await.unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     let connecting = connector.connect(ServerName::try_from(name.to_owned()).unwrap(), stream);
     timeout(WAIT, connecting).await.expect("TLS in time").expect("TLS")

@@ -2,7 +2,7 @@
 //! 127.0.0.1 and name it by SNI; to them the gateway is on port 443.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::browser::NAVIGATION;
 use super::wire::{Wire, tls};
-use super::{Provider, Recorder};
+use super::{Kind, Provider, Recorder};
 
 /// The gateway's own host.
 pub const GATE: &str = "gate.test";
@@ -45,8 +45,7 @@ pub struct Setup {
     pub routes: Vec<(String, String)>,
     /// For the provider.
     pub environment: Vec<(&'static str, String)>,
-    /// Nobody signs in by an IdP: none is started.
-    pub no_provider: bool,
+    pub provider: Kind,
     /// A second IdP, `other`, beside the first, `corp`.
     pub two_idps: bool,
 }
@@ -64,7 +63,7 @@ impl Default for Setup {
             more: String::new(),
             routes: Vec::new(),
             environment: Vec::new(),
-            no_provider: false,
+            provider: Kind::Certified,
             two_idps: false,
         }
     }
@@ -90,8 +89,8 @@ impl World {
         // Printed with a test that fails.
         let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::WARN).try_init();
         let gateway = format!("https://{GATE}");
-        let provider = if setup.no_provider { Provider::absent() } else { Provider::start(&gateway, &setup.environment) };
-        let other_provider = setup.two_idps.then(|| Provider::start(&gateway, &setup.environment));
+        let provider = Provider::start(setup.provider, &gateway, &setup.environment);
+        let other_provider = setup.two_idps.then(|| Provider::start(Kind::Certified, &gateway, &setup.environment));
         let upstream = Recorder::start().await;
         let folder = tempfile::tempdir().unwrap();
         // Tokens of the provider carry the machine's time; the gateway's starts there and then stands.
@@ -131,12 +130,17 @@ impl World {
 
     /// A raw connection to a host.
     pub async fn wire(&self, host: &str) -> Wire {
-        Wire::open(self.address(), host, &self.authority).await
+        self.wire_from(Ipv4Addr::LOCALHOST, host).await
+    }
+
+    /// The same, from another address of loopback.
+    pub async fn wire_from(&self, source: Ipv4Addr, host: &str) -> Wire {
+        Wire::open(source, self.address(), host, &self.authority).await
     }
 
     /// An HTTP/2 connection to a host. The connection is driven until it is dropped.
     pub async fn h2(&self, host: &str) -> hyper::client::conn::http2::SendRequest<http_body_util::Full<bytes::Bytes>> {
-        let stream = tls(self.address(), host, &self.authority, b"h2").await;
+        let stream = tls(Ipv4Addr::LOCALHOST, self.address(), host, &self.authority, b"h2").await;
         let io = hyper_util::rt::TokioIo::new(stream);
         let (sender, connection) =
             hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.expect("HTTP/2 begins");
@@ -198,6 +202,13 @@ impl World {
     /// The same, before the usual upstream.
     pub fn rewrite(&self, name: &str, rules: &str) {
         self.write_route(name, self.upstream.address, rules);
+    }
+
+    /// Puts a new certificate in place of the old, which no client knows; it counts after a reload.
+    pub fn renew_certificate(&self) {
+        let (_, certificate, key) = certificates();
+        write(&self.config_dir().join("gate.pem"), &certificate);
+        write(&self.config_dir().join("gate.key"), &key);
     }
 
     /// How many records contain all these texts.
@@ -278,7 +289,8 @@ fn main_text(folder: &Path, setup: &Setup, provider: &Provider, other: Option<&P
     let idp = |id: &str, issuer: &str| {
         format!(
             "[[idp]]\nid = \"{id}\"\nissuer = \"{issuer}\"\nclient_id = \"portcullis\"\nclient_secret = {{ file = \"oidc.secret\" }}\n\
-             scopes = [\"openid\", \"profile\", \"email\", \"groups\"]\n"
+             scopes = {}\n",
+            setup.provider.scopes()
         )
     };
     let idps = idp("corp", &provider.url) + &other.map(|other| idp("other", &other.url)).unwrap_or_default();

@@ -201,6 +201,7 @@ fn exchange_end(id: RequestId) -> Event {
         bytes_out: 2,
         duration: std::time::Duration::from_millis(3),
         upstream: None,
+        reason: None,
     })))
 }
 
