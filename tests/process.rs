@@ -14,5 +14,7 @@ mod power;
 mod reading;
 #[path = "process/serving.rs"]
 mod serving;
+#[path = "process/sinks.rs"]
+mod sinks;
 #[path = "process/support.rs"]
 mod support;

@@ -3,11 +3,12 @@
 //! One writer thread owns the files ([`log`]); everybody else hands it events ([`recorder`]) and is answered when the
 //! durability in force holds. A request whose record cannot be kept does not pass. The files are read back by [`verify`] and
 //! [`tail`], which need no running gateway. Formats: OCSF JSON lines ([`record`]), RFC 6962 tree ([`tree`]), C2SP
-//! checkpoints ([`note`]). Shipping to a SIEM reads the segments from the disk and will stand beside, as `sinks`.
+//! checkpoints ([`note`]). Shipping to a SIEM reads the segments from the disk ([`sinks`]).
 
 mod dropping;
 pub mod export;
 mod fence;
+pub mod follow;
 pub mod index;
 mod log;
 pub mod media;
@@ -24,6 +25,7 @@ pub mod retention;
 mod scan;
 pub mod search;
 mod segment;
+pub mod sinks;
 pub mod stats;
 pub mod tail;
 pub mod text;

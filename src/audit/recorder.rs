@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -85,6 +85,16 @@ pub trait Observer: fmt::Debug + Send + Sync {
     fn kept(&self, event: &Event);
 }
 
+/// While it lives, no grant is given.
+#[derive(Debug)]
+pub struct Hold(Arc<Shared>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.holds.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// What recorder and writer share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -94,6 +104,8 @@ pub(super) struct Shared {
     /// Whether somebody waited in vain: the disk hangs. The next batch that is done says that it does not any more.
     pub stalled: AtomicBool,
     pub meters: Meters,
+    /// How many sinks hold grants back.
+    holds: AtomicUsize,
     pub origin: String,
     pub epoch: u64,
     durability: Durability,
@@ -116,6 +128,7 @@ impl Recorder {
             available: AtomicBool::new(true),
             stalled: AtomicBool::new(false),
             meters: Meters::default(),
+            holds: AtomicUsize::new(0),
             origin: settings.origin,
             epoch: log.epoch(),
             durability: settings.durability,
@@ -136,6 +149,10 @@ impl Recorder {
 
     /// Puts an allowed request on record, and gives the proof without which nothing is forwarded.
     pub async fn record(&self, admitted: Admitted, event: Event) -> Result<Recorded, Failure> {
+        if self.holds_grants() {
+            self.shared.meters.refused.inc();
+            return Err(Failure::Audit);
+        }
         self.keep(event).await?;
         Ok(Recorded::assertion(admitted))
     }
@@ -174,6 +191,19 @@ impl Recorder {
     #[must_use]
     pub fn is_available(&self) -> bool {
         self.shared.available.load(Ordering::Acquire) && !self.shared.stalled.load(Ordering::Acquire)
+    }
+
+    /// Refuses grants until what is returned is dropped. Everything else is recorded as ever.
+    #[must_use]
+    pub fn hold_grants(&self) -> Hold {
+        self.shared.holds.fetch_add(1, Ordering::AcqRel);
+        Hold(Arc::clone(&self.shared))
+    }
+
+    /// Whether a sink is so far behind that grants are refused.
+    #[must_use]
+    pub fn holds_grants(&self) -> bool {
+        self.shared.holds.load(Ordering::Acquire) > 0
     }
 
     #[must_use]

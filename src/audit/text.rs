@@ -306,6 +306,16 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
     }
 }
 
+/// A value as JSON on one line, every text in it escaped as in a record.
+#[must_use]
+pub fn guarded(value: &serde_json::Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    if value.serialize(&mut Serializer::with_formatter(&mut out, Guarded)).is_err() {
+        out.clear();
+    }
+    out
+}
+
 /// serde_json's own escapes (C0, quote, backslash), and ours on top.
 struct Guarded;
 

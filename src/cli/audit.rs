@@ -20,7 +20,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use self::reading::Reading;
-use super::orders;
+use super::{orders, sinks};
 use crate::audit::verify::{self, Report, Request, VerifyFault, read_key};
 
 /// `portcullis audit`.
@@ -46,6 +46,8 @@ pub enum AuditCommand {
     Prove(prove::ProveArgs),
     /// Write the proof that the log begins with the log of an older checkpoint, for `portcullis-verify consistency`.
     Consistency(prove::ConsistencyArgs),
+    /// How the sinks of the running gateway are doing: position, lag, last error.
+    Sinks(sinks::SinksArgs),
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +89,7 @@ pub fn run(arguments: &AuditArgs, config_dir: &Path) -> ExitCode {
         AuditCommand::Tail(arguments) => opened(&arguments.dir).map(|reading| tail::run(arguments, &reading)),
         AuditCommand::Search(arguments) => opened(&arguments.dir).map(|reading| search::run(arguments, &reading)),
         AuditCommand::Export(arguments) => opened(&arguments.dir).map(|reading| export::run(arguments, &reading)),
+        AuditCommand::Sinks(arguments) => Ok(sinks::run(config_dir, arguments)),
         AuditCommand::Stats(arguments) => opened(&arguments.dir).map(|reading| stats::run(arguments, &reading)),
     };
     outcome.unwrap_or_else(|message| wrong(&message))

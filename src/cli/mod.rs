@@ -14,6 +14,7 @@ mod key;
 mod orders;
 pub mod routes;
 mod serve;
+mod sinks;
 
 #[cfg(test)]
 mod tests;

@@ -114,7 +114,7 @@ fn mistakes(dir: &Path) -> String {
     config::load(dir).err().map(|report| report.render(colour())).unwrap_or_default()
 }
 
-fn give(dir: &Path, order: &Order, output: Output) -> ExitCode {
+pub(super) fn give(dir: &Path, order: &Order, output: Output) -> ExitCode {
     let Some(state_dir) = folder(dir, "gateway", "state_dir") else {
         eprint!("{}", mistakes(dir));
         return ExitCode::from(exit::BAD_CONFIGURATION);
@@ -160,6 +160,7 @@ fn tell(outcome: &Outcome) {
         Outcome::Revoked { sessions } => anstream::println!("{} sessions ended", sessions.len()),
         Outcome::Erased(page) => tell_erased(page),
         Outcome::Recorded {} => anstream::println!("recorded"),
+        Outcome::Sinks(sinks) => super::sinks::print(sinks),
         Outcome::Refused { why } => anstream::eprintln!("{why}"),
     }
 }

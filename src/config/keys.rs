@@ -52,6 +52,7 @@ pub(super) const fn key(name: &'static str, form: Form, need: Need, meaning: &'s
     Key { name, form, need, meaning }
 }
 
+pub use super::keys_sink::{FILTER as SINK_FILTER, SINK};
 pub use super::keys_upstream::{HEALTH, ROUTE_UPSTREAM, UPSTREAM};
 
 /// The table of `keys` in which a name would be known, as one writes it: `[gateway]`.
@@ -221,12 +222,7 @@ pub const AUDIT: &[Key] = &[
         "How much of client addresses records keep. network: their /24, or /48 with IPv6.",
     ),
     key("retention", Table(RETENTION), Optional("the defaults of its keys hold"), "How long records are kept, by class of event."),
-    key(
-        "sink",
-        Tables(SINK),
-        Optional("records are not shipped"),
-        "Where records are shipped. Not in this version: read, checked and warned about.",
-    ),
+    key("sink", Tables(SINK), Optional("records are not shipped"), "Where records are shipped; any number."),
 ];
 
 /// A segment of the log is dropped when the time of every class in it is over.
@@ -240,11 +236,6 @@ pub const RETENTION: &[Key] = &[
     key("entity_management", Duration, Optional("`default`"), "Configuration, revocations, readings of the log."),
     key("detection_finding", Duration, Optional("`default`"), "What the rules of detection found."),
     key("application_lifecycle", Duration, Optional("`default`"), "Starts, stops, faults of the log."),
-];
-
-pub const SINK: &[Key] = &[
-    key("kind", Choice(&["syslog", "http", "otlp"]), Required("\"syslog\""), "syslog (RFC 5424 over TLS), http (JSON lines) or otlp."),
-    key("address", Text, Required("\"siem.example.com:6514\""), "Host and port, or URL."),
 ];
 
 pub const STORE: &[Key] = &[

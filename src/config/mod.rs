@@ -9,6 +9,7 @@ mod detection;
 mod files;
 pub mod key_file;
 pub mod keys;
+mod keys_sink;
 mod keys_upstream;
 mod lint;
 mod load;
@@ -18,6 +19,7 @@ mod read_hours;
 mod read_idp;
 mod read_main;
 mod read_route;
+mod read_sink;
 mod read_upstream;
 mod reader;
 pub mod report;
@@ -26,6 +28,7 @@ pub mod schema;
 pub mod secret;
 pub mod sections;
 pub mod show;
+pub mod sink;
 pub mod source;
 mod syntax;
 pub mod trial;
@@ -38,6 +41,10 @@ pub use report::{Colour, Problem, Report, Severity};
 pub use route_file::{AllowRule, Expectation, RouteFile, RouteTest, ShownFactor, TestPerson};
 pub use secret::{Key, KeyRing, Secret};
 pub use sections::*;
+pub use sink::{
+    Authorities, Backlog, Begin, Bom, Carrier, Endpoint, HttpApi, IndexerAck, Message, RecordFilter, RecordFormat, Server as SinkServer,
+    Sink, Tls as SinkTls,
+};
 
 /// A time as RFC 3339 writes it.
 #[must_use]

@@ -18,6 +18,7 @@ use super::detection::{self, Notify};
 use super::keys;
 use super::read_files;
 use super::read_idp::{idps, second_factor, second_factor_default};
+use super::read_sink;
 use super::read_upstream;
 use super::reader::{Fault, Table, Value};
 use super::sections::*;
@@ -198,7 +199,7 @@ fn audit(value: &Value<'_>) -> Option<Audit> {
     let levels = [("queued", Durability::Queued), ("written", Durability::Written), ("synced", Durability::Synced)];
     let durability = table.or("durability", Durability::Written, |value| value.choice(&levels));
     let signing_key = table.need("signing_key", read_files::key);
-    let sinks = table.or("sink", Vec::new(), |value| value.each(sink));
+    let sinks = table.or("sink", Vec::new(), |value| read_sink::sinks(value, dir.as_deref()));
     let ways = [("plain", Personal::Plain), ("sealed", Personal::Sealed)];
     let personal = table.or("personal", Personal::Plain, |value| value.choice(&ways));
     let parts = [("full", ClientAddress::Full), ("network", ClientAddress::Network)];
@@ -215,18 +216,6 @@ fn retention(value: &Value<'_>) -> Option<Retention> {
         default: table.or("default", Retention::default().default, span),
         classes: classes.filter_map(|name| Some((name, span(&table.value(name)?)?))).collect(),
     })
-}
-
-fn sink(value: &Value<'_>) -> Option<Sink> {
-    let table = value.table(keys::SINK)?;
-    let kinds = [("syslog", SinkKind::Syslog), ("http", SinkKind::Http), ("otlp", SinkKind::Otlp)];
-    let kind = table.need("kind", |value| value.choice(&kinds));
-    let address = table.need("address", Value::owned);
-    value.warn(
-        "this version does not ship records to a sink yet: they are kept in audit.dir alone",
-        "let a log collector read audit.dir until then",
-    );
-    Some(Sink { kind: kind?, address: address? })
 }
 
 fn store(file: &Table<'_>, state_dir: Option<&Path>) -> Option<Store> {

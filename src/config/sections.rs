@@ -22,6 +22,7 @@ use url::Url;
 use super::detection::Notify;
 use super::route_file::RouteFile;
 use super::secret::{Key, KeyRing, Secret};
+use super::sink::Sink;
 
 /// A whole configuration: `portcullis.toml` and every file in `routes/`.
 #[derive(Clone, Debug)]
@@ -221,7 +222,7 @@ pub struct Audit {
     pub client_address: ClientAddress,
     /// Default 365 days for every class.
     pub retention: Retention,
-    /// Where records are to be shipped. Read, checked, and not yet served.
+    /// Where records are shipped. Default nowhere.
     pub sinks: Vec<Sink>,
 }
 
@@ -263,20 +264,6 @@ pub enum Durability {
     Queued,
     Written,
     Synced,
-}
-
-/// `[[audit.sink]]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sink {
-    pub kind: SinkKind,
-    pub address: Box<str>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SinkKind {
-    Syslog,
-    Http,
-    Otlp,
 }
 
 /// `[store]`

@@ -109,14 +109,6 @@ fn audit(audit: &Audit) -> Value {
         Durability::Written => "written",
         Durability::Synced => "synced",
     };
-    let sink = |sink: &Sink| {
-        let kind = match sink.kind {
-            SinkKind::Syslog => "syslog",
-            SinkKind::Http => "http",
-            SinkKind::Otlp => "otlp",
-        };
-        json!({ "kind": kind, "address": sink.address })
-    };
     json!({
         "dir": audit.dir,
         "durability": durability,
@@ -124,7 +116,7 @@ fn audit(audit: &Audit) -> Value {
         "personal": match audit.personal { Personal::Plain => "plain", Personal::Sealed => "sealed" },
         "client_address": match audit.client_address { ClientAddress::Full => "full", ClientAddress::Network => "network" },
         "retention": retention(&audit.retention),
-        "sink": audit.sinks.iter().map(sink).collect::<Vec<_>>(),
+        "sink": audit.sinks.iter().map(super::sink::shown).collect::<Vec<_>>(),
     })
 }
 

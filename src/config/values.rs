@@ -237,12 +237,7 @@ fn names_port(authority: &str) -> bool {
 pub(super) fn issuer(text: &str) -> Result<Url, Fault> {
     let form = |_| Fault::new(format!("`{text}` is not a URL"), "write the issuer as the provider states it: \"https://idp.example.com\"");
     let url = Url::parse(text).map_err(form)?;
-    let loopback = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
+    let loopback = is_loopback(&url);
     match url.scheme() {
         "https" => {}
         "http" if loopback => {}
@@ -256,6 +251,37 @@ pub(super) fn issuer(text: &str) -> Result<Url, Fault> {
     }
     if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
         return Err(Fault::new("an issuer has no user, query or fragment", "write scheme, host and path alone"));
+    }
+    Ok(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Where a sink sends to: https, or http on loopback, without user, query or fragment.
+pub(super) fn endpoint(text: &str) -> Result<Url, Fault> {
+    let form = || Fault::new(format!("`{text}` is not a URL"), "write an address like \"https://siem.example.com:8088\"");
+    let url = Url::parse(text).map_err(|_| form())?;
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(&url) => {}
+        "http" => {
+            let mend = format!("did you mean `{}`?", text.replacen("http:", "https:", 1));
+            return Err(Fault::new("records leave this machine by TLS alone: https, or http on loopback", mend));
+        }
+        _ => return Err(form()),
+    }
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        return Err(Fault::new(
+            "this address has a user, query or fragment",
+            "write scheme, host and path alone; a credential is a `token`",
+        ));
     }
     Ok(url)
 }

@@ -21,6 +21,7 @@ use kernel::session::SessionRules;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Recorder;
+use crate::audit::sinks::Sinks;
 use crate::clock::Clock;
 use crate::gateway::exchanges::Exchanges;
 use crate::gateway::pending::Pending;
@@ -43,6 +44,7 @@ pub struct Gateway {
     pub pending: Pending,
     pub exchanges: Exchanges,
     pub audit: Recorder,
+    pub sinks: Sinks,
     pub metrics: Metrics,
     /// Work that must finish although nobody waits for it.
     pub tasks: TaskTracker,

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::privacy::ErasedPage;
 
 use self::lines::{session_line, user_line};
+use crate::audit::sinks::SinkReport;
 use crate::entropy;
 use crate::gateway::Gateway;
 use crate::store::{SessionFilter, SubjectRecord};
@@ -44,6 +45,7 @@ pub enum Order {
     SessionRevoke { which: Revoked },
     UserErase { user: String },
     AuditRead { command: String, filters: String, records: u64 },
+    SinkList {},
 }
 
 /// Which sessions are to end.
@@ -79,6 +81,7 @@ pub enum Outcome {
     Erased(Box<ErasedPage>),
     /// The log may be read: that it is, is on record.
     Recorded {},
+    Sinks(Vec<SinkReport>),
     /// The order could not be carried out; nothing was changed.
     Refused {
         why: String,
@@ -240,6 +243,7 @@ impl Attendant<'_> {
             Order::SessionRevoke { which } => self.revoke(which).await,
             Order::UserErase { user } => self.erase(&user).await,
             Order::AuditRead { command, filters, records } => self.read_log(command, filters, records).await,
+            Order::SinkList {} => Ok(Outcome::Sinks(self.gateway.sinks.reports())),
         }
     }
 

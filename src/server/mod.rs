@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use crate::audit::pseudonym::{Addresses, Personal, Privacy};
+use crate::audit::sinks::Sinks;
 use crate::audit::{self, Recorder};
 use crate::clock::Clock;
 use crate::config::{self, Config, Loaded, TlsProfile};
@@ -145,12 +146,13 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
     let gateway = Arc::new(Gateway {
         clock: clock.clone(),
         snapshot: ArcSwap::from_pointee(snapshot),
-        sessions: Sessions::new(Arc::clone(&store), clock),
+        sessions: Sessions::new(Arc::clone(&store), clock.clone()),
         store,
         people,
         pending: Pending::default(),
         exchanges: Exchanges::default(),
         metrics: Metrics::with(|registry| audit.register(registry)),
+        sinks: Sinks::new(config.audit.dir.clone(), audit.clone(), clock.clone()),
         audit,
         tasks,
     });
@@ -174,6 +176,7 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
     });
     server.tell_expiry();
     server.record_lifecycle(LifecycleChange::Start).await?;
+    gateway.sinks.configure(&server.config.load().audit.sinks).await;
     let mut refusals = Vec::new();
     for bound in bound {
         refusals.push((bound.name(), bound.refusals()));
@@ -226,14 +229,17 @@ impl Server {
         if tokio::task::spawn_blocking(move || audit.shutdown()).await.is_err() {
             tracing::error!("the audit log did not close");
         }
+        // Behind the last checkpoint, so that it is shipped too.
+        self.gateway.sinks.stop(SINK_GRACE).await;
         if let Err(error) = std::fs::remove_file(control::path(&self.config.load().gateway.state_dir)) {
             tracing::warn!(error = %error, "the control socket could not be removed");
         }
     }
 
-    /// The first record that a sink still needs. Where records are to be shipped and nothing says how far that is, all of them.
+    /// The first record that a sink still needs. Where a configured sink does not say how far it is, all of them.
     fn acknowledged(&self) -> u64 {
-        if self.config.load().audit.sinks.is_empty() { u64::MAX } else { 0 }
+        let none = if self.config.load().audit.sinks.is_empty() { u64::MAX } else { 0 };
+        self.gateway.sinks.lowest_acknowledged().unwrap_or(none)
     }
 
     /// Tells the metrics when the first certificate expires.
@@ -341,6 +347,9 @@ fn upstreams(config: &Config, key: &AssertionKey, tasks: &TaskTracker, closing: 
     let settings: UpstreamSettings = compile::upstream_settings(config, key);
     Upstreams::new(settings, tasks.clone(), closing.clone())
 }
+
+/// For sinks to ship what is left; what is not shipped by then is shipped after the next start.
+const SINK_GRACE: Duration = Duration::from_secs(5);
 
 /// For exchanges that were cut to come to their end, and on record.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);

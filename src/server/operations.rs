@@ -14,8 +14,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::sinks::{SinkReport, SinkState};
 use crate::gateway::Gateway;
 use crate::telemetry::metrics::CONTENT_TYPE;
+use crate::telemetry::sinks::SinkFigures;
 use crate::web::body::{self, Body};
 
 /// Serves until shutdown. Connections over the bound wait in the kernel's queue.
@@ -70,13 +72,21 @@ async fn ready(gateway: &Gateway) -> Response<Body> {
     let store = gateway.store.check().await;
     let mut lines = String::new();
     let mut line = |name: &str, state: String| lines.push_str(&format!("{name}: {state}\n"));
-    line("audit", if audit { "ok".into() } else { "records cannot be kept".into() });
+    let held = gateway.audit.holds_grants();
+    line(
+        "audit",
+        match (audit, held) {
+            (true, false) => "ok".into(),
+            (true, true) => "a sink is too far behind, grants are refused".into(),
+            (false, _) => "records cannot be kept".into(),
+        },
+    );
     line("store", store.as_ref().map_or_else(ToString::to_string, |()| "ok".into()));
     for idp in &gateway.snapshot.load().idps {
         let state = idp.reachable().await.map_or_else(|failure| failure.to_string(), |()| "ok".into());
         line(&format!("idp {}", idp.id()), state);
     }
-    let status = if audit && store.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if audit && !held && store.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     text(status, lines)
 }
 
@@ -88,9 +98,25 @@ fn metrics(gateway: &Gateway) -> Response<Body> {
     gauges.audit_records.set(whole(stats.size));
     gauges.audit_queue.set(whole(stats.queue_depth));
     gauges.audit_available.set(i64::from(gateway.audit.is_available()));
+    gateway.metrics.sinks().set(&gateway.sinks.reports().into_iter().map(figures).collect::<Vec<_>>());
     let mut response = text(StatusCode::OK, gateway.metrics.text());
     response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     response
+}
+
+fn figures(report: SinkReport) -> SinkFigures {
+    SinkFigures {
+        up: report.state == SinkState::Shipping,
+        acknowledged: report.next.checked_sub(1),
+        name: report.name,
+        lag_records: report.lag_records,
+        lag_seconds: report.lag_seconds,
+        batches: report.batches,
+        events: report.events,
+        bytes: report.bytes,
+        errors: report.errors,
+        dropped: report.dropped,
+    }
 }
 
 fn text(status: StatusCode, content: impl Into<bytes::Bytes>) -> Response<Body> {

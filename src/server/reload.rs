@@ -95,6 +95,7 @@ impl Server {
         self.certificates.store(Arc::new(certificates));
         let snapshot = Arc::new(snapshot);
         self.gateway.snapshot.store(Arc::clone(&snapshot));
+        self.gateway.sinks.configure(&config.audit.sinks).await;
         self.config.store(Arc::new(config));
         self.watched.store(Arc::new(files_watched));
         self.tell_expiry();

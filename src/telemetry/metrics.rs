@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::sinks::SinkMetrics;
+
 /// What is counted. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -26,6 +28,7 @@ pub struct Metrics {
     notifications: Family<ResultLabel, Counter>,
     connections: Family<ConnectionLabels, Counter>,
     gauges: Gauges,
+    sinks: SinkMetrics,
 }
 
 /// What is read when somebody asks.
@@ -136,7 +139,21 @@ impl Metrics {
         let expiry = gauges.certificate_expiry_seconds.clone();
         registry.register("certificate_expiry_timestamp_seconds", "When the first certificate expires, in Unix time", expiry);
         more(&mut registry);
-        Self { registry: Arc::new(registry), refusals, exchanges, durations, bytes, reloads, findings, notifications, connections, gauges }
+        let sinks = SinkMetrics::default();
+        sinks.register(&mut registry);
+        Self {
+            registry: Arc::new(registry),
+            refusals,
+            exchanges,
+            durations,
+            bytes,
+            reloads,
+            findings,
+            notifications,
+            connections,
+            gauges,
+            sinks,
+        }
     }
 
     pub fn refused(&self, refusal: &Refusal) {
@@ -181,6 +198,11 @@ impl Metrics {
     #[must_use]
     pub const fn gauges(&self) -> &Gauges {
         &self.gauges
+    }
+
+    #[must_use]
+    pub const fn sinks(&self) -> &SinkMetrics {
+        &self.sinks
     }
 
     /// The text that `/metrics` answers.

@@ -2,5 +2,6 @@
 
 pub mod logs;
 pub mod metrics;
+pub mod sinks;
 
 pub use metrics::Metrics;

@@ -314,6 +314,8 @@ pub enum EntityChange {
     Consult { what: Consulted },
     /// An order at the control socket was not taken: who gave it may give none, or it could not be read.
     RefuseOrder,
+    /// A sink passed over records, `first` to `last`: its backlog overflowed, or they were dropped before it had them.
+    SinkGap { sink: String, first: u64, last: u64 },
 }
 
 /// What an operator read.

@@ -83,6 +83,7 @@ fn consulted(facts: &EntityFacts) -> Option<Subject> {
         | EntityChange::RevokeSessions { .. }
         | EntityChange::RefuseOrder
         | EntityChange::ReadLog { .. }
+        | EntityChange::SinkGap { .. }
         | EntityChange::DropRecords { .. } => None,
     }
 }

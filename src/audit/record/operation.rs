@@ -12,7 +12,10 @@ pub(super) fn entity(json: &mut Json, facts: &EntityFacts) {
         EntityChange::RevokeSessions { .. } | EntityChange::DropRecords { .. } => (4, "Delete"),
         EntityChange::Consult { .. } | EntityChange::ReadLog { .. } => (2, "Read"),
         EntityChange::RefuseOrder => (OTHER, "Order"),
+        EntityChange::SinkGap { .. } => (OTHER, "Sink Gap"),
     };
+    // Records that the receiver does not have: somebody should look now.
+    let severity = if matches!(facts.change, EntityChange::SinkGap { .. }) { Severity::High } else { severity };
     head(json, ENTITY_MANAGEMENT, activity, severity, failed);
     json.maybe("status_detail", facts.failure.as_deref());
     json.object("actor", |json| changed_by(json, &facts.by));
@@ -24,6 +27,7 @@ pub(super) fn entity(json: &mut Json, facts: &EntityFacts) {
             EntityChange::Consult { what: Consulted::User(_) } => ("user", "user"),
             EntityChange::RefuseOrder => ("control socket", "interface"),
             EntityChange::ReadLog { .. } | EntityChange::DropRecords { .. } => ("audit log", "audit_log"),
+            EntityChange::SinkGap { sink, .. } => (sink.as_str(), "sink"),
         };
         json.text("name", name);
         json.text("type", kind);
@@ -34,6 +38,7 @@ pub(super) fn entity(json: &mut Json, facts: &EntityFacts) {
             | EntityChange::Consult { .. }
             | EntityChange::RefuseOrder
             | EntityChange::ReadLog { .. }
+            | EntityChange::SinkGap { .. }
             | EntityChange::DropRecords { .. } => {}
         }
     });
@@ -61,6 +66,12 @@ pub(super) fn entity(json: &mut Json, facts: &EntityFacts) {
                 json.number("first", *first);
                 json.number("end", *end);
                 json.number("segments", *segments);
+            }
+            EntityChange::SinkGap { sink, first, last } => {
+                json.text("event", "sink_gap");
+                json.text("sink", sink);
+                json.number("first", *first);
+                json.number("last", *last);
             }
         }
         by_field(json, &facts.by);

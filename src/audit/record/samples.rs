@@ -84,6 +84,7 @@ pub fn entity_changes() -> Vec<EntityChange> {
     changes.extend([Vec::new(), vec![SessionId::new([4; 16])]].map(|sessions| EntityChange::RevokeSessions { sessions }));
     changes.push(EntityChange::ReadLog { command: "search".to_owned(), filters: "--reason no_rule".to_owned(), records: 3 });
     changes.push(EntityChange::DropRecords { first: 0, end: 9, segments: 1 });
+    changes.push(EntityChange::SinkGap { sink: "siem".to_owned(), first: 3, last: 8 });
     changes.extend(consulted().into_iter().map(|what| EntityChange::Consult { what }));
     changes
 }

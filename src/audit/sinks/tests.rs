@@ -1,0 +1,124 @@
+//! The tables of other schemas against their page, and what becomes of hostile text.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use serde_json::{Value, json};
+
+use super::event::Item;
+use super::format::{cef, document, ecs, text};
+use super::mapping::{CEF, CEF_LABELS, CLASSES, ECS, Make, Row};
+use crate::audit::fixtures::{allow, exchange_end, sign_in};
+use crate::audit::follow::{Head, Record};
+use crate::audit::record;
+use crate::config::RecordFormat;
+
+fn item(event: &kernel::event::Event) -> Item {
+    let mut line = record::encode(event, "portcullis/gate.test").unwrap().0;
+    line.extend_from_slice(b"7}}");
+    Item::of(Record { sequence: 7, line }).unwrap()
+}
+
+fn rows(table: &[Row]) -> String {
+    let made = |row: &Row| match row.make {
+        Make::Copy => "",
+        Make::Time => "RFC 3339",
+        Make::Nanoseconds => "milliseconds become nanoseconds",
+        Make::Outcome => "1 becomes success, others failure",
+        Make::Names => "the names in the list",
+    };
+    let label = |row: &Row| {
+        let label = CEF_LABELS.iter().find(|(field, _)| *field == row.to);
+        label.map(|(_, label)| format!(" ({label})")).unwrap_or_default()
+    };
+    let from = |row: &Row| {
+        row.from.iter().map(|path| format!("`{}`", path.trim_start_matches('/').replace('/', "."))).collect::<Vec<_>>().join(", ")
+    };
+    table.iter().map(|row| format!("| `{}`{} | {} | {} |\n", row.to, label(row), from(row), made(row))).collect()
+}
+
+fn classes() -> String {
+    let class = |class: &super::mapping::Class| {
+        format!(
+            "| {} {} | {} | {} | {} |\n",
+            class.uid,
+            class.name,
+            class.ecs_kind,
+            class.ecs_category.join(", "),
+            class.ecs_type.join(", ")
+        )
+    };
+    CLASSES.iter().map(class).collect()
+}
+
+#[test]
+fn the_page_shows_the_tables() {
+    let page = include_str!("../../../docs/sinks.md");
+    for (name, table) in [("ECS", rows(ECS)), ("classes", classes()), ("CEF", rows(CEF))] {
+        assert!(page.contains(&table), "docs/sinks.md should hold for {name}:\n{table}");
+    }
+}
+
+#[test]
+fn every_kind_of_event_has_a_place_in_every_format() {
+    for event in [allow(1), sign_in(), exchange_end(1)] {
+        let item = item(&event);
+        let tree = item.tree();
+        let class = CLASSES.iter().find(|class| Some(class.uid) == tree["class_uid"].as_u64()).unwrap();
+        let document = ecs(&tree);
+        assert_eq!(document["event"]["category"], json!(class.ecs_category));
+        assert_eq!(document["event"]["sequence"], 7);
+        assert_eq!(document["event"]["id"], tree["metadata"]["uid"]);
+        assert!(document["@timestamp"].as_str().unwrap().ends_with(".000Z"));
+        assert!(cef(&tree).starts_with(&format!("CEF:0|Portcullis|Portcullis|{}|{}:", env!("CARGO_PKG_VERSION"), class.uid)));
+        assert_eq!(text(&item, RecordFormat::Ocsf), item.line);
+    }
+}
+
+#[test]
+fn ecs_says_what_was_let_through() {
+    let document = ecs(&item(&allow(1)).tree());
+    assert_eq!(document["event"]["type"], json!(["access", "allowed"]));
+    assert_eq!(document["event"]["outcome"], "success");
+    assert_eq!(document["user"]["group"]["name"], json!(["dev"]));
+    assert_eq!(document["portcullis"]["decision"], "allow");
+    let ended = ecs(&item(&exchange_end(1)).tree());
+    assert_eq!(ended["event"]["duration"], 3_000_000);
+}
+
+#[test]
+fn cef_fields_cannot_be_forged() {
+    let record = json!({ "class_uid": 4002, "severity_id": 2, "status_id": 2, "unmapped": { "portcullis": { "event": "a|b\\c\nd" } },
+        "http_request": { "user_agent": "x=y \\ cs1=forged\r\nCEF:0|" } });
+    let line = cef(&record);
+    assert!(line.contains("|4002:a\\|b\\\\c\\\\u{a}d|HTTP Activity|3|"), "{line}");
+    assert!(line.contains("requestClientApplication=x\\=y \\\\ cs1\\=forged\\\\u{d}\\\\u{a}CEF:0|"), "{line}");
+}
+
+#[test]
+fn a_checkpoint_has_one_id_whenever_it_is_sent() {
+    let head = Head { size: 12, note: "portcullis/gate.test\n12\nroot=\n\n\u{2014} portcullis/gate.test c2ln\n".to_owned() };
+    let (one, two) = (Item::of_checkpoint(&head, 1), Item::of_checkpoint(&head, 2));
+    assert_eq!(one.brief.uid, two.brief.uid);
+    assert!(one.brief.uid.starts_with("checkpoint-12-"));
+    assert_eq!(one.tree()["unmapped"]["portcullis"]["checkpoint"], head.note);
+    let other = Item::of_checkpoint(&Head { note: head.note.replace("root", "toor"), ..head }, 1);
+    assert_ne!(one.brief.uid, other.brief.uid);
+}
+
+#[test]
+fn a_short_form_names_the_record_and_its_hash_and_holds_no_text_of_a_client() {
+    let item = item(&allow(1));
+    let short = item.short();
+    let tree = short.tree();
+    assert_eq!(tree["metadata"], item.tree()["metadata"]);
+    assert_eq!(tree["unmapped"]["portcullis"]["shortened"]["bytes"], item.line.len());
+    assert!(short.line.len() < 1_200);
+    for field in ["http_request", "actor", "dst_endpoint"] {
+        assert_eq!(tree[field], Value::Null);
+    }
+}
+
+#[test]
+fn a_document_has_its_time_first() {
+    let text = String::from_utf8(document(&item(&allow(1)), RecordFormat::Ocsf)).unwrap();
+    assert!(text.starts_with("{\"@timestamp\":\"2026-") && serde_json::from_str::<Value>(&text).is_ok(), "{text}");
+}
