@@ -146,7 +146,7 @@ fn check_names_every_mistake_in_a_sink() {
         ("kind = \"stdout\"\noverflow = \"drop\"", "nothing ever overflows"),
         ("kind = \"stdout\"\nbacklog_max = 5", "from 1000"),
         ("kind = \"stdout\"\nfilter = { classes = [] }", "never means all"),
-        ("kind = \"stdout\"\nfilter = { decisions = [\"denied\"] }", "did you mean `deny`?"),
+        ("kind = \"stdout\"\nfilter = { decisions = [\"denied\"] }", "use one of `allow`, `challenge`, `deny`, `fail`"),
         ("kind = \"syslog\"\naddress = \"a:1\"\ncert = \"certs/gate.pem\"", "`key` is missing"),
         ("kind = \"syslog\"\naddress = \"a:1\"\nca = \"none.pem\"", "does not exist"),
         ("kind = \"stdout\"\n[[audit.sink]]\nkind = \"stdout\"", "two sinks are named"),
