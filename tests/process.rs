@@ -2,6 +2,8 @@
 //! runs out of disk. Nothing here looks inside, but `power`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+#[path = "process/canary.rs"]
+mod canary;
 #[path = "process/commands.rs"]
 mod commands;
 #[path = "process/faults.rs"]

@@ -153,3 +153,19 @@ async fn an_order_for_nobody_known_is_refused_and_changes_nothing() {
     }
     assert_eq!(browser.fetch("https://app.test/x").await.status, 200);
 }
+
+/// AU-10: reading is on record before anybody reads, and so is an order that is not taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_about_people_is_on_record() {
+    let (world, _, _) = signed_in().await;
+    world.order(Order::UserList {}).await;
+    world.order(Order::UserShow { user: user(ANA) }).await;
+    world.order(Order::SessionList { user: None }).await;
+    world.order(Order::SessionList { user: Some(user(ANA)) }).await;
+    let consulted: Vec<_> = world.records().into_iter().filter(|record| record["unmapped"]["portcullis"]["event"] == "consult").collect();
+    let named: Vec<_> =
+        consulted.iter().map(|record| (record["entity"]["name"].as_str().unwrap(), record["entity"]["uid"].as_str())).collect();
+    let ana = world.records().iter().find_map(|record| record["user"]["uid"].as_str().map(str::to_owned)).unwrap();
+    assert_eq!(named, [("users", None), ("user", Some(&*ana)), ("sessions", None), ("user", Some(&*ana))]);
+    assert!(consulted.iter().all(|record| record["unmapped"]["portcullis"]["by"] == "operator" && record["activity_id"] == 2));
+}

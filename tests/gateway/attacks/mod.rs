@@ -6,6 +6,7 @@
 
 mod backends;
 mod config;
+mod detection;
 mod headers;
 mod paths;
 mod streams;
