@@ -25,6 +25,8 @@ pub struct Log {
     tiles: Vec<Vec<Hash>>,
     /// What makes two logs of one key differ.
     salt: String,
+    /// Fills a record up to a size, for measurements.
+    pub padding: String,
 }
 
 /// How a log is written.
@@ -45,7 +47,7 @@ impl Log {
         let key = PublicKey::new(ORIGIN, pair.public_key().as_ref().try_into().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs::write(layout::public_key(folder.path()), format!("{}\n", key.text())).unwrap();
-        Self { folder, key, pair, tree: Frontier::default(), tiles: vec![Vec::new(); 5], salt: salt.to_owned() }
+        Self { folder, key, pair, tree: Frontier::default(), tiles: vec![Vec::new(); 5], salt: salt.to_owned(), padding: String::new() }
     }
 
     /// A log of ten records in one segment, with a checkpoint every three.
@@ -81,6 +83,7 @@ impl Log {
             let to = (self.tree.size() + shape.per_segment).min(end);
             self.write_segment(to, shape.per_checkpoint, &|log, sequence| log.record(sequence));
         }
+        self.write_hashes();
     }
 
     /// Writes a segment of one record, which says that those before `end` were dropped.
@@ -88,6 +91,7 @@ impl Log {
         let recorded = self.tree.size();
         let own = format!(r#""event":"drop_records","first":0,"end":{end},"segments":1"#);
         self.write_segment(recorded + 1, 1, &|_, sequence| line(&own, sequence));
+        self.write_hashes();
         let dropped = Dropped { end, recorded };
         fs::write(layout::dropped(self.path()), dropped.text()).unwrap();
         dropped
@@ -109,6 +113,9 @@ impl Log {
         }
         fs::write(&paths.records, records).unwrap();
         fs::write(&paths.checkpoints, notes).unwrap();
+    }
+
+    fn write_hashes(&self) {
         fs::write(layout::checkpoint(self.path()), self.sign()).unwrap();
         for (level, hashes) in (0..).zip(&self.tiles) {
             fs::write(layout::tiles(self.path(), level), hashes.concat()).unwrap();
@@ -126,7 +133,15 @@ impl Log {
     }
 
     pub fn record(&self, sequence: u64) -> String {
-        line(&format!(r#""event":"decision","user":"ana@example.com","log":"{}","number":{}"#, self.salt, sequence * 7), sequence)
+        line(
+            &format!(
+                r#""event":"decision","user":"ana@example.com","log":"{}","padding":"{}","number":{}"#,
+                self.salt,
+                self.padding,
+                sequence * 7
+            ),
+            sequence,
+        )
     }
 
     /// The signed head of what was written.
