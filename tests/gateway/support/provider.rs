@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::wire::{Answer, exchange_plain};
 
@@ -76,16 +78,7 @@ impl Provider {
         command.envs(environment.iter().map(|(name, value)| (*name, value.as_str())));
         // The standard error is the provider's grumbling about insecure development; tests look at /control/log.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("the provider starts");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let said = loop {
-            let line = lines.next().expect("the provider ended before it was ready").unwrap();
-            if line.starts_with('{') {
-                break serde_json::from_str::<serde_json::Value>(&line).unwrap();
-            }
-        };
-        // A provider whose chatter nobody reads ends.
-        std::thread::spawn(move || lines.for_each(drop));
+        let (child, said) = (0..STARTS_MAX).find_map(|_| ready(&mut command)).expect("the provider starts and says where it is");
         let port = u16::try_from(said["port"].as_u64().unwrap()).unwrap();
         Self { child: Some(child), url: said["url"].as_str().unwrap().to_owned(), port }
     }
@@ -108,10 +101,44 @@ impl Drop for Provider {
         if let Some(child) = &mut self.child {
             // Its standard input closes, and it ends with whatever it started; waiting keeps no zombie behind.
             drop(child.stdin.take());
-            let _reaped = child.wait();
+            let ended = (0..1_000).any(|_| {
+                std::thread::sleep(Duration::from_millis(10));
+                child.try_wait().is_ok_and(|status| status.is_some())
+            });
+            if !ended {
+                end(child);
+            }
         }
     }
 }
+
+/// Starts a provider and reads where it listens. Node now and then stands still while it starts, before its first line of
+/// ours; then there is none, and it is ended.
+fn ready(command: &mut Command) -> Option<(Child, serde_json::Value)> {
+    let mut child = command.spawn().expect("the provider starts");
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (tell, told) = mpsc::channel();
+    // A provider whose chatter nobody reads ends.
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok).filter(|line| line.starts_with('{')) {
+            let _nobody_asks_twice = tell.send(line);
+        }
+    });
+    let Ok(line) = told.recv_timeout(READY_WITHIN) else {
+        end(&mut child);
+        return None;
+    };
+    Some((child, serde_json::from_str(&line).unwrap()))
+}
+
+fn end(child: &mut Child) {
+    let _ended_by_itself = child.kill();
+    let _reaped = child.wait();
+}
+
+/// Two busy cores start a provider in seconds.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const STARTS_MAX: usize = 3;
 
 /// Who may sign in at the providers that are told. `cai` is in no group, and nobody vouches for the address of `dan`.
 const PEOPLE: &str = r#"[
