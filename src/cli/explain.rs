@@ -12,6 +12,7 @@ use kernel::identity::Group;
 use kernel::identity::assurance::FactorKind;
 use kernel::policy::explain::{Explanation, Verdict};
 use kernel::policy::{Challenge, Reason};
+use kernel::request::check_method;
 use kernel::request::client::ClientAddress;
 use kernel::request::host::Authority;
 use kernel::request::path::CanonicalPath;
@@ -118,6 +119,9 @@ fn read_request(args: &Args, table: &kernel::route::RouteTable) -> Result<Asked,
     let authority = Authority::parse(authority).map_err(|fault| fault.to_string())?;
     let path = target.split(['?', '#']).next().filter(|path| !path.is_empty()).unwrap_or("/");
     let method: Method = args.method.parse().map_err(|_| "this is not a method".to_owned())?;
+    if let Err(fault) = check_method(&method) {
+        return Ok(Asked::Early(Reason::MalformedRequest, fault.to_string()));
+    }
     let path = match CanonicalPath::parse(path) {
         Ok(path) => path,
         Err(fault) => return Ok(Asked::Early(Reason::MalformedRequest, fault.to_string())),

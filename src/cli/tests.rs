@@ -102,12 +102,13 @@ fn explain_states_decision_grounds_and_reason() {
     let (code, out, _) = explained(&["GET", url, "--as", "ana@example.com", "--groups", "dev,other"]);
     assert_eq!(code, exit::DONE, "{out}");
     assert!(out.contains("allow by rule `use`"), "{out}");
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["GET", url, "--as", "ana@example.com", "--groups", "other"], "deny (no_rule)"),
         (&["GET", url, "--as", "ana@example.com", "--groups", "dev", "--factor-age", "13h"], "challenge (factor_too_old)"),
         (&["GET", url, "--as", "ana@example.com", "--groups", "dev", "--factor", "none"], "challenge (second_factor_required)"),
         (&["GET", url], "challenge (no_session)"),
         (&["GET", "https://other.example.com/"], "deny (unknown_host)"),
+        (&["get", url, "--as", "ana@example.com", "--groups", "dev"], "deny (malformed_request)"),
     ];
     for (words, decision) in cases {
         let (code, out, _) = explained(words);

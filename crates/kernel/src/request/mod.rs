@@ -188,7 +188,8 @@ pub fn raw_target(head: &Parts, connection: &Connection<'_>) -> Box<str> {
     }
 }
 
-fn check_method(method: &Method) -> Result<(), RequestFault> {
+/// A method is read in one way: capital letters and hyphens, 32 at most.
+pub fn check_method(method: &Method) -> Result<(), RequestFault> {
     let text = method.as_str();
     let token = !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
     if token { Ok(()) } else { Err(RequestFault::Method) }
