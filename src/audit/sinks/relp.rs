@@ -67,7 +67,7 @@ impl Session {
         let offers = format!("relp_version=0\nrelp_software=portcullis,{}\ncommands=syslog", env!("CARGO_PKG_VERSION"));
         let (number, frame) = self.frame("open", offers.as_bytes());
         self.write(&frame).await?;
-        self.expect(number).await
+        self.await_answer(number).await
     }
 
     /// One window: every message, then every answer, in order.
@@ -80,7 +80,7 @@ impl Session {
         }
         self.write(&frames).await?;
         for number in numbers {
-            self.expect(number).await?;
+            self.await_answer(number).await?;
             *acknowledged += 1;
         }
         Ok(frames.len() as u64)
@@ -104,7 +104,7 @@ impl Session {
     }
 
     /// The answer to one transaction, which must be 200.
-    async fn expect(&mut self, number: u32) -> Result<(), SinkFault> {
+    async fn await_answer(&mut self, number: u32) -> Result<(), SinkFault> {
         loop {
             if let Some((length, answer)) = parse(&self.received)? {
                 self.received.drain(..length);
