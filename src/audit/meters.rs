@@ -31,6 +31,8 @@ pub struct Meters {
     reserve: Gauge,
     epoch: Gauge,
     start: Family<StartLabel, Gauge>,
+    /// Records whose tree was compared with a signed head at the start.
+    start_verified: Gauge,
     cut: Gauge,
 }
 
@@ -70,6 +72,7 @@ impl Default for Meters {
             reserve: Gauge::default(),
             epoch: Gauge::default(),
             start: Family::default(),
+            start_verified: Gauge::default(),
             cut: Gauge::default(),
         }
     }
@@ -94,6 +97,11 @@ impl Meters {
         registry.register("audit_reserve", "1 while room is kept for the last record of a full disk", self.reserve.clone());
         registry.register("audit_epoch", "How often the audit log was opened", self.epoch.clone());
         registry.register("audit_start", "1 for what the start found: new, whole, repaired", self.start.clone());
+        registry.register(
+            "audit_start_verified_records",
+            "Records that the start read and verified, those of the last segment",
+            self.start_verified.clone(),
+        );
         registry.register("audit_start_cut", "Bytes that were cut off at the start, which no checkpoint covered", self.cut.clone());
     }
 
@@ -105,6 +113,7 @@ impl Meters {
             None => "whole",
         };
         self.start.get_or_create(&StartLabel { state }).set(1);
+        self.start_verified.set(whole(log.size().saturating_sub(log.segment.start.size())));
         self.cut.set(whole(repair.map_or(0, |repair| repair.bytes_cut)));
         self.epoch.set(whole(log.epoch()));
         self.look(log);

@@ -17,8 +17,8 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use clap::{Args, Subcommand, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use self::bar::SlowBar;
 use self::reading::Reading;
 use super::{orders, sinks};
 use crate::audit::verify::{self, Report, Request, VerifyFault, read_key};
@@ -117,24 +117,12 @@ fn verify_folder(arguments: &VerifyArgs, folder: &Path) -> Result<Report, String
     let public_key = arguments.public_key.as_deref().map(read_key).transpose().map_err(say)?;
     let anchor = arguments.checkpoint.as_deref().map(read_anchor).transpose()?;
     let request = Request { folder: folder.to_owned(), public_key, anchor };
-    let bar = progress_bar(verify::size_of(folder));
-    let report = verify::verify(&request, &mut |bytes| bar.set_position(bytes)).map_err(say);
-    bar.finish_and_clear();
-    report
+    let (bar, total) = (SlowBar::of_bytes("verifying"), verify::size_of(folder));
+    verify::verify(&request, &mut |bytes| bar.set(bytes, total)).map_err(say)
 }
 
 fn read_anchor(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|fault| format!("cannot read the checkpoint {}: {fault}", path.display()))
-}
-
-/// A bar on a terminal, for logs that take longer than a moment.
-fn progress_bar(bytes: u64) -> ProgressBar {
-    let target = if bytes >= BAR_FROM_BYTES { ProgressDrawTarget::stderr_with_hz(5) } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(Some(bytes), target);
-    match ProgressStyle::with_template("verifying {bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }
 
 fn print_report(report: &Report, out: &mut impl Write) -> io::Result<()> {
@@ -154,10 +142,16 @@ fn print_report(report: &Report, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  dropped      records before {}, by retention, as record {} says", dropped.end, dropped.recorded)?;
     }
     writeln!(out, "  segments     {}", report.segments)?;
-    writeln!(out, "  records      {}", report.records)?;
+    writeln!(out, "  records      {} read and found good", report.records)?;
     writeln!(out, "  checkpoints  {}", report.checkpoints)?;
     writeln!(out, "  covered      {}", report.covered)?;
-    writeln!(out, "  uncovered    {} (after the last checkpoint: no signature covers them)", report.uncovered)?;
+    // After a bad record no checkpoint is met any more, though there may be one.
+    let why = if report.findings.is_empty() {
+        "after the last checkpoint: no signature covers them"
+    } else {
+        "after the last checkpoint that holds"
+    };
+    writeln!(out, "  uncovered    {} ({why})", report.uncovered)?;
     report.remarks.iter().try_for_each(|remark| writeln!(out, "  remark: {remark}"))
 }
 
@@ -176,9 +170,6 @@ fn wrong(message: &str) -> ExitCode {
     drop(writeln!(io::stderr(), "error: {message}"));
     ExitCode::from(2)
 }
-
-/// About a second of hashing on a slow machine.
-const BAR_FROM_BYTES: u64 = 256 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

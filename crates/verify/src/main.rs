@@ -5,6 +5,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use portcullis_verify::export::{ExportFault, Proven, check};
 use portcullis_verify::note::PublicKey;
@@ -130,8 +131,13 @@ fn say(report: &Report) -> String {
     if let Some(dropped) = report.dropped {
         lines.push(format!("  records before {} were dropped by retention, as record {} says", dropped.end, dropped.recorded));
     }
-    lines.push(format!("  {} segments, {} records, {} checkpoints", report.segments, report.records, report.checkpoints));
-    lines.push(format!("  {} records covered by a signature, {} after the last one", report.covered, report.uncovered));
+    lines.push(format!(
+        "  segments: {}; records read and found good: {}; checkpoints: {}",
+        report.segments, report.records, report.checkpoints
+    ));
+    // After a bad record no checkpoint is met any more, though there may be one.
+    let last = if report.findings.is_empty() { "the last checkpoint" } else { "the last checkpoint that holds" };
+    lines.push(format!("  records covered by a signature: {}; after {last}: {}", report.covered, report.uncovered));
     lines.extend(report.remarks.iter().map(|remark| format!("  remark: {remark}")));
     lines.join("\n")
 }
@@ -196,30 +202,34 @@ fn tell(message: &str) {
 /// How far it is, on a terminal, for logs that take longer than a second.
 struct Bar {
     total: u64,
-    last: u64,
-    visible: bool,
+    begun: Instant,
+    /// How often it was shown.
+    shown: u32,
+    terminal: bool,
 }
 
 impl Bar {
     fn new(total: u64) -> Self {
-        Self { total, last: 0, visible: total >= BAR_FROM_BYTES && io::stderr().is_terminal() }
+        Self { total, begun: Instant::now(), shown: 0, terminal: io::stderr().is_terminal() }
     }
 
     fn show(&mut self, bytes: u64) {
-        if self.visible && bytes >= self.last + BAR_STEP_BYTES {
-            self.last = bytes;
-            drop(write!(io::stderr(), "\rverifying: {} of {} MiB", bytes >> 20, self.total >> 20));
+        let passed = self.begun.elapsed();
+        if self.terminal && passed >= BAR_AFTER + BAR_EVERY * self.shown {
+            self.shown += 1;
+            let per_second = bytes as f64 / f64::from(1 << 20) / passed.as_secs_f64();
+            let (done, total) = (bytes >> 20, self.total >> 20);
+            drop(write!(io::stderr(), "\rverifying: {done} of {total} MiB, {per_second:.0} MiB/s\x1b[K"));
         }
     }
 
     fn clear(&self) {
-        if self.visible {
+        if self.shown > 0 {
             drop(write!(io::stderr(), "\r\x1b[K"));
         }
     }
 }
 
-/// About a second of hashing.
-const BAR_FROM_BYTES: u64 = 1 << 30;
+const BAR_AFTER: Duration = Duration::from_secs(1);
 
-const BAR_STEP_BYTES: u64 = 64 << 20;
+const BAR_EVERY: Duration = Duration::from_millis(200);

@@ -19,6 +19,11 @@ impl SlowBar {
         Self::new(&format!("{word} {{bar:32}} {{pos}}/{{len}} segments {{eta}}"))
     }
 
+    /// A bar over bytes.
+    pub fn of_bytes(word: &str) -> Self {
+        Self::new(&format!("{word} {{bar:32}} {{bytes}}/{{total_bytes}} {{bytes_per_sec}} {{eta}}"))
+    }
+
     fn new(template: &str) -> Self {
         let clock = Clock::system();
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
