@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod entropy;
 
+pub mod system;
 pub mod telemetry;
 pub mod web;
 

@@ -4,6 +4,8 @@
 
 #[path = "process/canary.rs"]
 mod canary;
+#[path = "process/change.rs"]
+mod change;
 #[path = "process/commands.rs"]
 mod commands;
 #[path = "process/faults.rs"]
@@ -14,6 +16,8 @@ mod kills;
 mod power;
 #[path = "process/reading.rs"]
 mod reading;
+#[path = "process/service.rs"]
+mod service;
 #[path = "process/serving.rs"]
 mod serving;
 #[path = "process/sinks.rs"]

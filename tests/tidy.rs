@@ -29,7 +29,7 @@ type Rule = fn(&Source) -> Vec<String>;
 /// Rooms and their layers. `cli` stands above `demo`, because `portcullis demo` is a command that starts it.
 const LAYERS: &[(u8, &[&str])] = &[
     (1, &["config", "clock", "entropy"]),
-    (2, &["telemetry", "web"]),
+    (2, &["telemetry", "web", "system"]),
     (3, &["listener", "store", "idp", "limits", "audit", "upstream", "notify"]),
     (4, &["gateway"]),
     (5, &["portal", "admin"]),

@@ -20,6 +20,7 @@ mod queue;
 pub mod record;
 mod recorder;
 mod recover;
+mod relay;
 mod reserve;
 pub mod retention;
 mod scan;
@@ -38,6 +39,7 @@ pub use meters::StatsSnapshot;
 pub use portcullis_verify::{dropped, layout, proof, prove, tree, verify};
 pub use recorder::{Durability, Observer, QUEUE, Recorder, SEGMENT_BYTES, Settings};
 pub use recover::StartFault;
+pub use relay::RelayFault;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

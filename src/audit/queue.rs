@@ -45,6 +45,8 @@ pub struct Work {
 pub enum Phase {
     #[default]
     Open,
+    /// What comes waits for another writer: see [`relay`](super::relay).
+    Paused,
     /// No more is taken in; what is there is still written.
     Closed,
 }
@@ -116,9 +118,15 @@ impl Queue {
         if state.items.is_empty() && !state.ends.is_empty() {
             state = self.sleep(state, Sleep::ForItems(1), Some(gather.alone));
         }
+        if state.phase == Phase::Paused {
+            return Work { phase: Phase::Paused, ..Work::default() };
+        }
         let enough = gather.enough.min(limit);
         if !state.items.is_empty() && state.items.len() < enough && !gather.waited_for.is_zero() {
             state = self.sleep(state, Sleep::ForItems(enough), Some(gather.waited_for));
+        }
+        if state.phase == Phase::Paused {
+            return Work { phase: Phase::Paused, ..Work::default() };
         }
         let count = state.items.len().min(limit);
         Work { items: state.items.drain(..count).collect(), ends: std::mem::take(&mut state.ends), phase: state.phase }
@@ -140,6 +148,23 @@ impl Queue {
         let mut state = self.lock();
         state.phase = Phase::Closed;
         self.wake(state);
+    }
+
+    /// Sends the writer away: what comes from now on waits, within the queue's bound.
+    pub fn pause(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Paused;
+        }
+        self.wake(state);
+    }
+
+    /// Another writer may take from it.
+    pub fn resume(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Paused {
+            state.phase = Phase::Open;
+        }
     }
 
     #[must_use]
@@ -176,7 +201,7 @@ impl State {
         match self.writer {
             Sleep::Awake => true,
             Sleep::ForAnything => !self.is_idle(),
-            Sleep::ForItems(count) => self.items.len() >= count || self.phase == Phase::Closed,
+            Sleep::ForItems(count) => self.items.len() >= count || self.phase != Phase::Open,
         }
     }
 }

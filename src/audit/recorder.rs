@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -63,15 +63,15 @@ pub enum Durability {
 /// The audit log, as everybody sees it.
 #[derive(Clone)]
 pub struct Recorder {
-    shared: Arc<Shared>,
-    writer: Arc<WriterThread>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) writer: Arc<WriterThread>,
     privacy: Arc<Privacy>,
 }
 
 /// The thread, and who ends it: `shutdown`, or the last recorder when it goes.
-struct WriterThread {
+pub(super) struct WriterThread {
     shared: Arc<Shared>,
-    handle: Mutex<Option<JoinHandle<()>>>,
+    pub(super) handle: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Drop for WriterThread {
@@ -107,7 +107,7 @@ pub(super) struct Shared {
     /// How many sinks hold grants back.
     holds: AtomicUsize,
     pub origin: String,
-    pub epoch: u64,
+    pub epoch: AtomicU64,
     durability: Durability,
     observer: OnceLock<Arc<dyn Observer>>,
 }
@@ -130,7 +130,7 @@ impl Recorder {
             meters: Meters::default(),
             holds: AtomicUsize::new(0),
             origin: settings.origin,
-            epoch: log.epoch(),
+            epoch: AtomicU64::new(log.epoch()),
             durability: settings.durability,
             observer: OnceLock::new(),
         });
@@ -214,7 +214,7 @@ impl Recorder {
     /// How often the log was opened, this time included.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.shared.epoch
+        self.shared.epoch.load(Ordering::Acquire)
     }
 
     #[cfg(test)]

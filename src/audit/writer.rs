@@ -79,6 +79,10 @@ impl Writer {
             let work = self.shared.queue.take(self.patience(), self.pace.gather(), BATCH_MAX);
             self.pace.took(work.items.len());
             let phase = work.phase;
+            if phase == Phase::Paused {
+                self.leave();
+                return;
+            }
             let idle = work.items.is_empty() && work.ends.is_empty();
             if matches!(self.state, State::Faulty { .. }) {
                 self.refuse(work);
@@ -257,8 +261,16 @@ impl Writer {
         self.log.checkpoint().map(drop)
     }
 
+    /// Closes the log for another writer. What could not be written yet goes back to where that one finds it.
+    fn leave(&mut self) {
+        self.close();
+        for line in self.backlog.drain(..) {
+            let _only_a_closed_queue_refuses = self.shared.queue.push_end(line);
+        }
+    }
+
     /// The last checkpoint, over everything.
-    fn finish(&mut self) {
+    fn close(&mut self) {
         if matches!(self.state, State::Healthy) && self.log.is_uncovered() {
             self.sign();
         }
@@ -267,6 +279,10 @@ impl Writer {
         {
             tracing::warn!(error = %fault, "the room that was taken for more records could not be given back");
         }
+    }
+
+    fn finish(&mut self) {
+        self.close();
         if !self.backlog.is_empty() {
             tracing::error!(audit.lost = self.backlog.len(), "ends of exchanges were not recorded: the disk failed until the end");
         }

@@ -34,7 +34,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
         let exit = match server::start(loaded, world.config_dir().to_owned(), Clock::system()).await {
             Ok(server) => {
                 anstream::println!("{}", world.banner());
-                until_stopped(&server, signals).await
+                until_stopped(&server, signals, None).await
             }
             Err(fault) => refuse(&fault.to_string()),
         };

@@ -10,7 +10,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{exit, refuse};
 use crate::clock::Clock;
 use crate::config::{self, Colour, Loaded, Severity};
-use crate::server::{self, Server};
+use crate::server::{self, Origin, Predecessor, Program, Server, UpgradeFault};
+use crate::system::activation;
+use crate::system::service::Service;
 use crate::telemetry::logs::{self, Form};
 
 #[derive(Debug, Args)]
@@ -18,6 +20,9 @@ pub struct ServeArgs {
     /// How log lines are written.
     #[arg(long, value_enum, default_value_t)]
     log: LogForm,
+    /// Take the place of the gateway at the other end of standard input. Given by that gateway alone.
+    #[arg(long, hide = true)]
+    takeover: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -32,21 +37,48 @@ pub fn run(config: &Path, args: &ServeArgs) -> ExitCode {
         LogForm::Text => Form::Text,
         LogForm::Json => Form::Json,
     });
+    let service = Arc::new(Service::from_env());
+    let (program, origin) = match (Program::of_this_process(), origin(args)) {
+        (Ok(program), Ok(origin)) => (program, origin),
+        (Err(error), _) => return refuse(&format!("this program's own path: {error}")),
+        (_, Err(why)) => return refuse(&why),
+    };
     let loaded = match load(config) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
     on_runtime(async {
         let Ok(signals) = Signals::receive() else { return refuse(NO_SIGNALS) };
-        let server = match server::start(loaded, config.to_owned(), Clock::system()).await {
+        let server = match server::start_from(loaded, config.to_owned(), Clock::system(), origin).await {
             Ok(server) => server,
             Err(fault) => return refuse(&fault.to_string()),
         };
         for (name, address) in server.addresses() {
             tracing::info!(listener.name = %name, listener.address = %address, "listening");
         }
-        until_stopped(&server, signals).await
+        service.ready(SERVING);
+        if let Some(every) = service.feed_every() {
+            server.feed(Arc::clone(&service), every);
+        }
+        until_stopped(&server, signals, Some(&Manager { service, program })).await
     })
+}
+
+/// Sockets of the service manager, or a gateway to take over from. Before there is a second thread.
+fn origin(args: &ServeArgs) -> Result<Origin, String> {
+    let mut sockets = activation::take().map_err(|fault| fault.to_string())?;
+    let mut predecessor = None;
+    if args.takeover {
+        let (given, met) = Predecessor::meet().map_err(|fault| format!("no gateway to take over from: {fault}"))?;
+        (sockets, predecessor) = (given, Some(met));
+    }
+    Ok(Origin { sockets, predecessor })
+}
+
+/// Who started this process and watches it.
+pub struct Manager {
+    service: Arc<Service>,
+    program: Program,
 }
 
 /// Reads a configuration, or says every mistake.
@@ -79,33 +111,76 @@ pub struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    user: Signal,
 }
 
 impl Signals {
     pub fn receive() -> std::io::Result<Self> {
-        let [hangup, terminate, interrupt] = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-        Ok(Self { hangup: hangup?, terminate: terminate?, interrupt: interrupt? })
+        let all = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt(), SignalKind::user_defined2()];
+        let [hangup, terminate, interrupt, user] = all.map(signal);
+        Ok(Self { hangup: hangup?, terminate: terminate?, interrupt: interrupt?, user: user? })
     }
 }
 
-/// Follows files and signals: SIGHUP reloads, SIGTERM and SIGINT stop.
-pub async fn until_stopped(server: &Arc<Server>, signals: Signals) -> ExitCode {
-    let Signals { mut hangup, mut terminate, mut interrupt } = signals;
+/// Follows files and signals: SIGHUP reloads, SIGUSR2 puts a new process in the place of this one, SIGTERM and SIGINT stop.
+pub async fn until_stopped(server: &Arc<Server>, signals: Signals, manager: Option<&Manager>) -> ExitCode {
+    let Signals { mut hangup, mut terminate, mut interrupt, mut user } = signals;
     let files = Arc::clone(server).follow_files();
     tokio::pin!(files);
     let mut following = true;
     loop {
         // Whatever comes first; a reload tells and records its outcome itself.
         tokio::select! {
-            _ = hangup.recv() => drop(server.reload().await),
+            _ = hangup.recv() => reload(server, manager).await,
+            _ = user.recv() => match replace(server, manager).await {
+                Replaced::No => {}
+                Replaced::Yes => {
+                    server.stop().await;
+                    return ExitCode::SUCCESS;
+                }
+                Replaced::Lost(why) => return refuse(&why),
+            },
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = &mut files, if following => following = false,
         }
     }
     tracing::info!("stopping: open requests are given time to end");
+    if let Some(manager) = manager {
+        manager.service.stopping("stopping: open requests are given time to end");
+    }
     server.stop().await;
     ExitCode::SUCCESS
+}
+
+async fn reload(server: &Arc<Server>, manager: Option<&Manager>) {
+    if let Some(manager) = manager {
+        manager.service.reloading("reading the configuration");
+    }
+    let taken = server.reload().await;
+    if let Some(manager) = manager {
+        manager.service.ready(if taken.is_ok() { SERVING } else { "serving; the last configuration was refused" });
+    }
+}
+
+enum Replaced {
+    Yes,
+    No,
+    Lost(String),
+}
+
+async fn replace(server: &Arc<Server>, manager: Option<&Manager>) -> Replaced {
+    let Some(Manager { service, program }) = manager else { return Replaced::No };
+    service.reloading("a new process is getting ready");
+    match server.upgrade(program, |process| service.handed_to(process)).await {
+        Ok(_) => Replaced::Yes,
+        Err(fault @ UpgradeFault::Lost(_)) => Replaced::Lost(fault.to_string()),
+        Err(fault) => {
+            tracing::error!(error = %fault, "no other process took this one's place: it goes on");
+            service.ready("serving; an upgrade failed");
+            Replaced::No
+        }
+    }
 }
 
 pub fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
@@ -117,3 +192,6 @@ pub fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
 
 /// Said when the system refuses to deliver signals.
 pub const NO_SIGNALS: &str = "signals cannot be received";
+
+/// What the service manager shows.
+const SERVING: &str = "serving";

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
 use kernel::Failure;
 use kernel::identity::assurance::{Assurance, FactorProof};
@@ -17,12 +17,15 @@ use kernel::request::host::Host;
 use kernel::session::{EndReason, Pauses, Session, SessionEvent, SessionId, SessionRules, SessionState, TokenHash, advance};
 use kernel::time::Timestamp;
 use moka::sync::Cache;
+pub use other::Change;
 use pausing::Pausing;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::store::{NewSession, SessionFilter, Store, StoreFault};
 
+mod other;
 mod pausing;
 
 /// The book. One per gateway.
@@ -35,6 +38,8 @@ pub struct Sessions {
     by_id: DashMap<SessionId, Arc<Live>>,
     /// Counts ends, so that a look-up that raced one is made again.
     ends: AtomicU64,
+    /// The other gateway of a hand-over, which holds a book of its own.
+    other: ArcSwapOption<mpsc::Sender<Change>>,
 }
 
 /// One live session, shared by all its requests.
@@ -145,7 +150,7 @@ impl Sessions {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
         let by_cookie = Cache::builder().max_capacity(COOKIES_MAX).time_to_idle(FORGET_AFTER).build();
-        Self { store, clock, by_cookie, by_id: DashMap::new(), ends: AtomicU64::new(0) }
+        Self { store, clock, by_cookie, by_id: DashMap::new(), ends: AtomicU64::new(0), other: ArcSwapOption::empty() }
     }
 
     /// The session that a cookie leads to, noted as seen.
@@ -214,6 +219,7 @@ impl Sessions {
     pub async fn rotate(&self, old: TokenHash, new: TokenHash) -> Result<bool, Failure> {
         let replaced = self.store.replace_cookie(old, new).await?;
         self.by_cookie.invalidate(&old);
+        self.tell_other(Change::Replaced(old));
         Ok(replaced)
     }
 
@@ -249,6 +255,9 @@ impl Sessions {
             if let Some((_, live)) = self.by_id.remove(id) {
                 live.ended.cancel();
             }
+        }
+        if !ended.is_empty() {
+            self.tell_other(Change::Ended(ended.clone()));
         }
         Ok(ended)
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub struct Bound {
 
 /// The address cannot be listened on.
 #[derive(Debug, Error)]
-#[error("listener {name}: {address} cannot be listened on: {cause}")]
+#[error("listener {name}: {address} cannot be listened on: {cause}{}", mend(.cause))]
 pub struct BindFault {
     pub name: Arc<str>,
     pub address: SocketAddr,
@@ -46,6 +47,30 @@ pub fn bind(settings: Settings, tls: Arc<ServerTls>) -> Result<Bound, BindFault>
     let socket = listen(settings.bind).map_err(fault)?;
     let local = socket.local_addr().map_err(fault)?;
     Ok(Bound { socket, local, settings, tls, refusals: Arc::default() })
+}
+
+/// Puts a listener on a socket that somebody else opened: the service manager, or the process before this one. Call it
+/// within the runtime.
+pub fn adopt(settings: Settings, tls: Arc<ServerTls>, socket: std::net::TcpListener) -> Result<Bound, BindFault> {
+    let fault = |cause| BindFault { name: Arc::clone(&settings.name), address: settings.bind, cause };
+    socket.set_nonblocking(true).map_err(fault)?;
+    let socket = TcpListener::from_std(socket).map_err(fault)?;
+    let local = socket.local_addr().map_err(fault)?;
+    Ok(Bound { socket, local, settings, tls, refusals: Arc::default() })
+}
+
+/// What to do about a socket that cannot be had.
+fn mend(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => {
+            ": another program listens there (`ss -ltnp` says which); end it, or change `bind` of this [[listener]] (`--port` of the demo)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            ": ports below 1024 take CAP_NET_BIND_SERVICE, or a socket from systemd (config/systemd/portcullis.socket)"
+        }
+        io::ErrorKind::AddrNotAvailable => ": this machine has no such address; change `bind` of this [[listener]]",
+        _ => "",
+    }
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -71,6 +96,11 @@ impl Bound {
     #[must_use]
     pub fn name(&self) -> Arc<str> {
         Arc::clone(&self.settings.name)
+    }
+
+    /// The socket once more, to be handed to another process. Connections are accepted for as long as one of both is open.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
     }
 
     /// What came to nothing, for whoever puts it on record.

@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -37,6 +38,8 @@ pub(super) struct Answering<H> {
     pub connection: Arc<ConnectionFacts>,
     pub junction: Arc<Junction>,
     pub flow: Arc<Flow>,
+    /// From now on every HTTP/1.1 answer says that the connection ends with it.
+    pub closing: Arc<AtomicBool>,
     pub head_fields_max: usize,
 }
 
@@ -76,7 +79,9 @@ impl<H: Handler> Answering<H> {
             self.junction.decide(if leaves { Verdict::BecomeTunnel } else { Verdict::ResumeHttp });
         }
         // SM-15: nothing is read after an HTTP/1.0 request, so that the client is told.
-        if version == Version::HTTP_10 {
+        let closes =
+            version == Version::HTTP_11 && self.closing.load(Ordering::Acquire) && answer.status() != StatusCode::SWITCHING_PROTOCOLS;
+        if version == Version::HTTP_10 || closes {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let watched = (version == Version::HTTP_2).then(|| Watched::new(Arc::clone(&self.flow)));

@@ -100,8 +100,8 @@ pub(super) async fn run<H: Handler>(
             }
             opened?
         }
-        // Nobody was promised an answer yet.
-        () = shared.shutdown.cancelled() => return Err(ConnectionFault::ShuttingDown),
+        // Who was let in gets to ask; who does not begin is not waited for.
+        () = lingered(&shared) => return Err(ConnectionFault::ShuttingDown),
     };
     let facts = Arc::new(facts);
     match facts.protocol {
@@ -109,6 +109,11 @@ pub(super) async fn run<H: Handler>(
         Protocol::Http2 => http::serve_http2(&shared, facts, stream).await?,
     }
     Ok(())
+}
+
+async fn lingered<H>(shared: &Shared<H>) {
+    shared.shutdown.cancelled().await;
+    tokio::time::sleep(shared.settings.deadlines.linger()).await;
 }
 
 async fn open<H>(

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
@@ -23,6 +24,7 @@ pub(super) async fn serve_http1<H: Handler>(shared: &Shared<H>, facts: Arc<Conne
     let bounds = shared.settings.bounds;
     let head = HeadBounds { bytes: bounds.head_bytes, fields: bounds.head_fields, ..HeadBounds::default() };
     let answering = answering(shared, facts);
+    let closing = Arc::clone(&answering.closing);
     let gate = Gate::new(stream, head, shared.settings.deadlines, Arc::clone(&answering.junction), shared.tasks.clone());
     let service = service_fn(move |request| answering.clone().answer(request));
     let mut connection = pin!(
@@ -38,14 +40,20 @@ pub(super) async fn serve_http1<H: Handler>(shared: &Shared<H>, facts: Arc<Conne
             .serve_connection(TokioIo::new(gate), service)
             .with_upgrades()
     );
-    let mut drain = pin!(None);
+    let (mut drain, mut linger) = (pin!(None), pin!(None));
     loop {
         tokio::select! {
             // The connection ended by itself.
             ended = connection.as_mut() => return ended,
-            // The open request is answered with `Connection: close`; an idle connection ends at once.
+            // The open request is answered with `Connection: close`, or the next one: it may be on its way already.
             () = shared.shutdown.cancelled(), if drain.is_none() => {
                 drain.set(Some(sleep(shared.settings.deadlines.drain)));
+                linger.set(Some(sleep(shared.settings.deadlines.linger())));
+                closing.store(true, Ordering::Release);
+            }
+            // None came: an idle connection ends.
+            () = until(linger.as_mut().as_pin_mut()) => {
+                linger.set(None);
                 connection.as_mut().graceful_shutdown();
             }
             // What was not done by now is given up.
@@ -78,15 +86,24 @@ pub(super) async fn serve_http2<H: Handler>(shared: &Shared<H>, facts: Arc<Conne
             .keep_alive_timeout(PING_TIMEOUT)
             .serve_connection(TokioIo::new(stream), service)
     );
-    let mut drain = pin!(None);
-    let mut idle = Idle::new(junction, flow, shared.settings.deadlines);
+    let (mut drain, mut linger) = (pin!(None), pin!(None));
+    let mut idle = Idle::new(Arc::clone(&junction), flow, shared.settings.deadlines);
     loop {
         tokio::select! {
             // The connection ended by itself.
             ended = connection.as_mut() => return ended,
-            // GOAWAY; open streams are answered.
+            // GOAWAY; open streams are answered. A connection that was opened just now gets to ask first.
             () = shared.shutdown.cancelled(), if drain.is_none() => {
                 drain.set(Some(sleep(shared.settings.deadlines.drain)));
+                if junction.was_used() {
+                    connection.as_mut().graceful_shutdown();
+                } else {
+                    linger.set(Some(sleep(shared.settings.deadlines.linger())));
+                }
+            }
+            // It had its time to ask.
+            () = until(linger.as_mut().as_pin_mut()) => {
+                linger.set(None);
                 connection.as_mut().graceful_shutdown();
             }
             // Nothing was asked for long, or nothing taken of what was.
@@ -106,6 +123,7 @@ fn answering<H: Handler>(shared: &Shared<H>, connection: Arc<ConnectionFacts>) -
         connection,
         junction: Arc::new(Junction::default()),
         flow: Arc::new(Flow::new()),
+        closing: Arc::default(),
         head_fields_max: shared.settings.bounds.head_fields,
     }
 }

@@ -21,7 +21,7 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{BindFault, Bound, bind};
+pub use accept::{BindFault, Bound, adopt, bind};
 
 pub use gate::StaysOpen;
 

@@ -76,6 +76,14 @@ pub struct Deadlines {
     pub drain: Duration,
 }
 
+impl Deadlines {
+    /// How long a connection without an open request is kept when the listener shuts down, for a request that is on its way.
+    #[must_use]
+    pub fn linger(&self) -> Duration {
+        (self.drain / 4).min(LINGER_MAX)
+    }
+}
+
 impl Default for Bounds {
     fn default() -> Self {
         Self { connections: 16_384, connections_per_address: 512, handshakes: 256, streams: 100, head_bytes: 32 * 1024, head_fields: 100 }
@@ -95,3 +103,6 @@ impl Default for Deadlines {
         }
     }
 }
+
+/// A round trip around the world, and the client's thought.
+const LINGER_MAX: Duration = Duration::from_secs(2);

@@ -155,6 +155,12 @@ pub async fn listen(state_dir: &Path) -> Result<UnixListener, ControlFault> {
     Ok(listener)
 }
 
+/// Takes the socket over from the process before this one.
+pub fn adopt(socket: std::os::unix::net::UnixListener, state_dir: &Path) -> Result<UnixListener, ControlFault> {
+    let taken = socket.set_nonblocking(true).and_then(|()| UnixListener::from_std(socket));
+    taken.map_err(|cause| ControlFault::Socket { path: path(state_dir), cause })
+}
+
 /// Serves orders until shutdown.
 pub async fn serve(listener: UnixListener, gateway: Arc<Gateway>, shutdown: CancellationToken) {
     loop {

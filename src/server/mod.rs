@@ -6,17 +6,21 @@
 mod compile;
 pub mod control;
 mod detection;
+mod duties;
 mod keeping;
 mod operations;
+mod parts;
 mod reload;
+mod upgrade;
 mod upkeep;
 
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use kernel::Failure;
@@ -24,13 +28,11 @@ use kernel::event::{Body as EventBody, Event, LifecycleChange, LifecycleFacts};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use zeroize::Zeroizing;
 
-use crate::audit::pseudonym::{Addresses, Personal, Privacy};
+use crate::audit;
 use crate::audit::sinks::Sinks;
-use crate::audit::{self, Recorder};
 use crate::clock::Clock;
-use crate::config::{self, Config, Loaded, TlsProfile};
+use crate::config::{Config, Loaded, TlsProfile};
 use crate::gateway::Gateway;
 use crate::gateway::exchanges::Exchanges;
 use crate::gateway::pending::Pending;
@@ -39,19 +41,22 @@ use crate::gateway::sessions::Sessions;
 use crate::listener::{
     self, Bound, Certificate, CertificateFault, Handler, HandlerAbort, Meeting, Profile, RequestFacts, ServerTls, TlsFault,
 };
-use crate::notify::{self, Notifier, TargetFault, Webhook};
+use crate::notify::{Notifier, TargetFault};
 use crate::pipeline;
-use crate::store::sealing::{KeyRing, SealFault};
+use crate::store::StoreFault;
+use crate::store::sealing::SealFault;
 use crate::store::sqlite::{self, OpenFault};
-use crate::store::{Store, StoreFault};
+use crate::system::sockets::{SocketFault, Sockets};
 use crate::telemetry::Metrics;
-use crate::upstream::assertion::{AssertionKey, AssertionKeyFault};
-use crate::upstream::{Settings as UpstreamSettings, Upstreams};
+use crate::upstream::assertion::AssertionKeyFault;
 use crate::web::body::Body;
 use compile::CompileFault;
 use detection::Watch;
-use keeping::Retention;
+use duties::Duties;
+pub use parts::audit_settings;
+use parts::{assertion_key, key_ring, open_audit, open_store, upstreams, webhook};
 pub use reload::ReloadFault;
+pub use upgrade::{Predecessor, Program, UpgradeFault};
 
 /// A gateway that serves.
 #[derive(Debug)]
@@ -69,6 +74,18 @@ pub struct Server {
     /// Step of the store's schema and name of the sealing key, for the records of start and stop.
     stands_on: String,
     addresses: Vec<(Arc<str>, SocketAddr)>,
+    /// What came to nothing on each listener.
+    refusals: Vec<(Arc<str>, Arc<listener::Refusals>)>,
+    /// What a process that takes this one's place must stand on too.
+    basis: String,
+    /// For that process; none once this one stops.
+    sockets: Mutex<Vec<(String, OwnedFd)>>,
+    duties: tokio::sync::Mutex<Duties>,
+    /// The process that has taken this one's place.
+    handed_to: OnceLock<u32>,
+    predecessor: ArcSwapOption<upgrade::Words>,
+    /// With the process before or after this one. A stop does not wait for them.
+    talks: TaskTracker,
     shutdown: CancellationToken,
     /// Serialises reloads: a signal and a changed file may come at once.
     reloading: tokio::sync::Mutex<()>,
@@ -95,12 +112,16 @@ pub enum StartFault {
     Tls(#[from] TlsFault),
     #[error("{0}")]
     Bind(#[from] listener::BindFault),
-    #[error("operations: {address} cannot be listened on: {cause}")]
+    #[error("operations: {address} cannot be listened on: {cause}; `bind` of [operations] sets another")]
     Operations { address: SocketAddr, cause: std::io::Error },
     #[error("{0}")]
     Control(#[from] control::ControlFault),
     #[error("{0}")]
     Notify(#[from] TargetFault),
+    #[error("{0}")]
+    Socket(#[from] SocketFault),
+    #[error("this process does not take the other one's place: {0}")]
+    Upgrade(#[from] UpgradeFault),
     #[error("{0}")]
     Failure(#[from] Failure),
     #[error("a task of the start broke off: {0}")]
@@ -121,26 +142,49 @@ impl Handler for Door {
     }
 }
 
+/// What a process finds at its start.
+#[derive(Debug, Default)]
+pub struct Origin {
+    /// Given by the service manager, or by the process before this one.
+    pub sockets: Sockets,
+    pub predecessor: Option<Predecessor>,
+}
+
 /// Starts a gateway on a configuration that was found good.
 pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<Arc<Server>, StartFault> {
+    start_from(loaded, config_dir, clock, Origin::default()).await
+}
+
+/// The same, on what others have left or given.
+pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origin: Origin) -> Result<Arc<Server>, StartFault> {
     let Loaded { config, table, hash, files_watched, .. } = loaded;
-    let (audit_dir, policy) = (config.audit.dir.clone(), keeping::policy(&config.audit.retention));
+    let Origin { mut sockets, mut predecessor } = origin;
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
     // Everything that may refuse comes before anything that is seen from outside.
     let certificates = certificates(&config, &clock)?;
-    let (bound, tls) = bind_listeners(&config, &certificates)?;
-    let operations = config.operations.bind;
-    let operations = operations::listen(operations).await.map_err(|cause| StartFault::Operations { address: operations, cause })?;
+    let (bound, tls, operations) = bind_listeners(&config, &certificates, &mut sockets)?;
     let ring = key_ring(&config)?;
-    let stands_on = format!("schema step {}, sealing key {}", sqlite::SCHEMA_STEPS, ring.current_id());
+    let basis = format!("schema step {}, sealing key {}", sqlite::SCHEMA_STEPS, ring.current_id());
+    if predecessor.is_none() {
+        sockets.refuse_rest(&names(&config))?;
+    }
     let store = open_store(&config, ring).await?;
-    let control = control::listen(&config.gateway.state_dir).await?;
+    let control = match sockets.take_unix(&control::path(&config.gateway.state_dir)) {
+        Some(socket) => control::adopt(socket, &config.gateway.state_dir)?,
+        None => control::listen(&config.gateway.state_dir).await?,
+    };
+    let kept = share(&bound, &operations, &control)?;
     let people = Arc::new(People::new(Arc::clone(&store)));
-    let audit = open_audit(&config, &people, clock.clone()).await?;
     let assertion_key = assertion_key(store.as_ref()).await?;
     let upstreams = upstreams(&config, &assertion_key, &tasks, &shutdown);
     let snapshot = compile::snapshot(&config, table, hash, upstreams, compile::Origin { clock: &clock, previous: None })?;
     let receiver = webhook(&config)?;
+    let mut stands_on = basis.clone();
+    if let Some(predecessor) = &mut predecessor {
+        predecessor.wait_for_the_log(&basis).await?;
+        stands_on = format!("{basis}, in place of process {}", predecessor.process());
+    }
+    let audit = open_audit(&config, &people, clock.clone()).await?;
     let (watch, signals) = Watch::new(config.detection.clone());
     audit.observe_with(Arc::clone(&watch) as Arc<dyn audit::Observer>);
     let gateway = Arc::new(Gateway {
@@ -171,28 +215,32 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
         stands_on,
         config: ArcSwap::from_pointee(config),
         addresses,
+        refusals: bound.iter().map(|bound| (bound.name(), bound.refusals())).collect(),
+        basis,
+        sockets: Mutex::new(kept),
+        duties: tokio::sync::Mutex::default(),
+        handed_to: OnceLock::new(),
+        predecessor: ArcSwapOption::empty(),
+        talks: TaskTracker::new(),
         shutdown: shutdown.clone(),
         reloading: tokio::sync::Mutex::default(),
     });
     server.tell_expiry();
     server.record_lifecycle(LifecycleChange::Start).await?;
     gateway.sinks.configure(&server.config.load().audit.sinks).await;
-    let mut refusals = Vec::new();
     for bound in bound {
-        refusals.push((bound.name(), bound.refusals()));
         let (listener_tasks, door) = (gateway.tasks.clone(), Door(Arc::clone(&gateway)));
         gateway.tasks.spawn(bound.serve(door, shutdown.clone(), listener_tasks));
     }
     gateway.tasks.spawn(operations::serve(operations, Arc::clone(&gateway), shutdown.clone()));
     gateway.tasks.spawn(control::serve(control, Arc::clone(&gateway), shutdown.clone()));
-    gateway.tasks.spawn(keeping::make_indexes(Arc::clone(&gateway), audit_dir.clone(), shutdown.clone()));
-    let asked = Arc::clone(&server);
-    let retention = Retention { folder: audit_dir, policy, acknowledged: Box::new(move || asked.acknowledged()) };
-    gateway.tasks.spawn(keeping::retain(Arc::clone(&gateway), retention, shutdown.clone()));
-    gateway.tasks.spawn(upkeep::run(Arc::clone(&gateway), refusals, upkeep::Clocks::read(&gateway.clock), shutdown.clone()));
+    server.begin_duties().await;
     gateway.tasks.spawn(detection::run(Arc::clone(&gateway), watch, signals, Arc::clone(&notifier), shutdown.clone()));
     let host = server.config.load().gateway.url.host.to_string();
     gateway.tasks.spawn(notifier.run(waiting, host, shutdown.clone()));
+    if let Some(predecessor) = predecessor {
+        predecessor.relieve(&server).await?;
+    }
     Ok(server)
 }
 
@@ -211,6 +259,8 @@ impl Server {
     /// Takes no more connections, lets open requests end within the drain time, writes what is to be kept, and ends.
     pub async fn stop(&self) {
         let drain = self.config.load().limits.drain_timeout;
+        // Closed everywhere, or connections would still be completed that nobody answers.
+        self.sockets().clear();
         self.shutdown.cancel();
         self.gateway.tasks.close();
         if tokio::time::timeout(drain, self.gateway.tasks.wait()).await.is_err() {
@@ -229,11 +279,20 @@ impl Server {
         if tokio::task::spawn_blocking(move || audit.shutdown()).await.is_err() {
             tracing::error!("the audit log did not close");
         }
+        if self.handed_to.get().is_some() {
+            // Sinks and control socket are the other process's.
+            return;
+        }
         // Behind the last checkpoint, so that it is shipped too.
         self.gateway.sinks.stop(SINK_GRACE).await;
         if let Err(error) = std::fs::remove_file(control::path(&self.config.load().gateway.state_dir)) {
             tracing::warn!(error = %error, "the control socket could not be removed");
         }
+    }
+
+    /// Nothing under the lock panics.
+    fn sockets(&self) -> MutexGuard<'_, Vec<(String, OwnedFd)>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The first record that a sink still needs. Where a configured sink does not say how far it is, all of them.
@@ -252,32 +311,49 @@ impl Server {
 
     async fn record_lifecycle(&self, change: LifecycleChange) -> Result<(), Failure> {
         let (version, hash, epoch) = (env!("CARGO_PKG_VERSION"), &self.gateway.snapshot.load().hash, self.gateway.audit.epoch());
-        let detail = Some(format!("version {version}, configuration {hash}, audit epoch {epoch}, {}", self.stands_on));
+        let handed = self.handed_to.get().map(|process| format!(", handed over to process {process}")).unwrap_or_default();
+        let detail = Some(format!("version {version}, configuration {hash}, audit epoch {epoch}, {}{handed}", self.stands_on));
         let body = EventBody::Lifecycle(Box::new(LifecycleFacts { change, detail }));
         self.gateway.audit.keep(Event { time: self.gateway.clock.now(), body }).await
     }
 }
 
-/// Our side of the receiver of findings, where one is configured.
-fn webhook(config: &Config) -> Result<Option<Webhook>, TargetFault> {
-    let target = config.notify.webhook.as_ref().map(|target| notify::Target {
-        url: target.url.to_string(),
-        token: target.token.as_ref().map(|token| Zeroizing::new(token.expose().to_owned())),
-        roots: target.ca.as_ref().map(|ca| ca.certificates.clone()).unwrap_or_default(),
-    });
-    target.map(|target| Webhook::new(&target)).transpose()
-}
+/// Listeners with their TLS, and where operations are asked.
+type Doors = (Vec<Bound>, Vec<Arc<ServerTls>>, tokio::net::TcpListener);
 
-fn bind_listeners(config: &Config, certificates: &[Certificate]) -> Result<(Vec<Bound>, Vec<Arc<ServerTls>>), StartFault> {
+/// Takes the sockets that were given, and opens the others.
+fn bind_listeners(config: &Config, certificates: &[Certificate], sockets: &mut Sockets) -> Result<Doors, StartFault> {
+    let known = names(config);
     let mut bound = Vec::new();
     let mut all = Vec::new();
     for listener in config.active_listeners() {
         let settings = compile::listener_settings(config, listener);
         let tls = Arc::new(ServerTls::new(profile(config.tls.profile), settings.protocols, certificates.to_vec())?);
-        bound.push(listener::bind(settings, Arc::clone(&tls))?);
+        bound.push(match sockets.take(&listener.name, listener.bind, &known)? {
+            Some(socket) => listener::adopt(settings, Arc::clone(&tls), socket)?,
+            None => listener::bind(settings, Arc::clone(&tls))?,
+        });
         all.push(tls);
     }
-    Ok((bound, all))
+    let address = config.operations.bind;
+    let operations = operations::listen(address, sockets.take(OPERATIONS, address, &known)?);
+    Ok((bound, all, operations.map_err(|cause| StartFault::Operations { address, cause })?))
+}
+
+/// What sockets may be for.
+fn names(config: &Config) -> Vec<&str> {
+    config.active_listeners().map(|listener| &*listener.name).chain([OPERATIONS]).collect()
+}
+
+/// The sockets once more, for a process that takes this one's place.
+fn share(bound: &[Bound], operations: &impl AsFd, control: &impl AsFd) -> Result<Vec<(String, OwnedFd)>, StartFault> {
+    let shared = || {
+        let mut all: Vec<_> = bound.iter().map(|bound| Ok((bound.name().to_string(), bound.share()?))).collect::<std::io::Result<_>>()?;
+        all.push((OPERATIONS.to_owned(), operations.as_fd().try_clone_to_owned()?));
+        all.push((upgrade::CONTROL_SOCKET.to_owned(), control.as_fd().try_clone_to_owned()?));
+        Ok(all)
+    };
+    shared().map_err(|cause: std::io::Error| StartFault::Socket(cause.into()))
 }
 
 fn certificates(config: &Config, clock: &Clock) -> Result<Vec<Certificate>, CertificateFault> {
@@ -291,62 +367,8 @@ const fn profile(profile: TlsProfile) -> Profile {
     }
 }
 
-fn key_ring(config: &Config) -> Result<KeyRing, StartFault> {
-    let mut keys = config.gateway.master_key.keys().iter().map(|key| Zeroizing::new(*key.expose()));
-    let current = keys.next().ok_or(Failure::Bug("a key ring has no key"))?;
-    let previous: Vec<_> = keys.collect();
-    KeyRing::new(&current, &previous).map_err(StartFault::Seal)
-}
-
-async fn open_store(config: &Config, ring: KeyRing) -> Result<Arc<dyn Store>, StartFault> {
-    let path = config.store.sqlite.clone();
-    let store = tokio::task::spawn_blocking(move || sqlite::open(&path, ring, sqlite::Settings::default())).await??;
-    Ok(Arc::new(store))
-}
-
-async fn open_audit(config: &Config, people: &Arc<People>, clock: Clock) -> Result<Recorder, StartFault> {
-    let settings = audit_settings(config);
-    let recorder = tokio::task::spawn_blocking(move || Recorder::start(settings, clock)).await??;
-    Ok(recorder.with_privacy(Privacy {
-        personal: match config.audit.personal {
-            config::Personal::Plain => Personal::Plain,
-            config::Personal::Sealed => Personal::Sealed(Arc::<People>::clone(people)),
-        },
-        addresses: match config.audit.client_address {
-            config::ClientAddress::Full => Addresses::Full,
-            config::ClientAddress::Network => Addresses::Network,
-        },
-    }))
-}
-
-/// How the log of a configuration is opened: by the gateway, or by a command that puts itself on record while none runs.
-#[must_use]
-pub fn audit_settings(config: &Config) -> audit::Settings {
-    audit::Settings {
-        dir: config.audit.dir.clone(),
-        head: config.gateway.state_dir.join("audit.head"),
-        durability: match config.audit.durability {
-            config::Durability::Queued => audit::Durability::Queued,
-            config::Durability::Written => audit::Durability::Written,
-            config::Durability::Synced => audit::Durability::Synced,
-        },
-        signing_key: Zeroizing::new(*config.audit.signing_key.expose()),
-        origin: format!("portcullis/{}", config.gateway.url.host),
-        queue: audit::QUEUE,
-        segment_bytes: audit::SEGMENT_BYTES,
-    }
-}
-
-/// The key that signs assertions is made once and kept sealed: upstreams may remember its public half.
-async fn assertion_key(store: &dyn Store) -> Result<AssertionKey, StartFault> {
-    let document = store.secret("assertion-key", AssertionKey::generate()?).await?;
-    Ok(AssertionKey::from_pkcs8(&document)?)
-}
-
-fn upstreams(config: &Config, key: &AssertionKey, tasks: &TaskTracker, closing: &CancellationToken) -> Arc<Upstreams> {
-    let settings: UpstreamSettings = compile::upstream_settings(config, key);
-    Upstreams::new(settings, tasks.clone(), closing.clone())
-}
+/// The name of the socket for health and metrics.
+const OPERATIONS: &str = "operations";
 
 /// For sinks to ship what is left; what is not shipped by then is shipped after the next start.
 const SINK_GRACE: Duration = Duration::from_secs(5);

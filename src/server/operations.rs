@@ -126,9 +126,15 @@ fn text(status: StatusCode, content: impl Into<bytes::Bytes>) -> Response<Body> 
     response
 }
 
-/// Opens the listener.
-pub async fn listen(bind: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(bind).await
+/// Opens the listener, or takes the socket that was given.
+pub fn listen(bind: SocketAddr, given: Option<std::net::TcpListener>) -> std::io::Result<TcpListener> {
+    let socket = match given {
+        Some(socket) => socket,
+        // As every listener of the standard library: the address can be taken again at once.
+        None => std::net::TcpListener::bind(bind)?,
+    };
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
 }
 
 const CONNECTIONS_MAX: usize = 64;

@@ -99,6 +99,7 @@ impl Server {
         self.config.store(Arc::new(config));
         self.watched.store(Arc::new(files_watched));
         self.tell_expiry();
+        self.tell_predecessor_of_reload();
         let cut = self.gateway.exchanges.judge_again(&snapshot.table, self.gateway.clock.now());
         if cut > 0 {
             tracing::info!(exchanges = cut, "exchanges that the new configuration does not allow were cut");

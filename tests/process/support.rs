@@ -65,6 +65,11 @@ impl World {
         self.dir.path().join("config")
     }
 
+    /// Certificates that clients trust, where a test says so: else the gateway's.
+    pub fn trusted(&self) -> PathBuf {
+        self.dir.path().join("trusted.pem")
+    }
+
     pub fn audit(&self) -> PathBuf {
         self.config().join("audit")
     }
@@ -100,8 +105,13 @@ impl World {
 
     /// Starts a gateway by a command of one's own.
     pub fn serve_as(&self, mut command: Command) -> Gateway {
-        let log = |name: &str| OpenOptions::new().create(true).append(true).open(self.dir.path().join(name)).unwrap();
-        let child = command.stdin(Stdio::null()).stdout(log("serve.out")).stderr(log("serve.err")).spawn().unwrap();
+        command.stdin(Stdio::null()).stdout(self.log("serve.out"));
+        self.serve_with(command)
+    }
+
+    /// The same, with a standard input and output of one's own.
+    pub fn serve_with(&self, mut command: Command) -> Gateway {
+        let child = command.stderr(self.log("serve.err")).spawn().unwrap();
         let mut gateway = Gateway { child };
         wait("the gateway answers /livez", || {
             if let Some(status) = gateway.child.try_wait().unwrap() {
@@ -110,6 +120,10 @@ impl World {
             self.operations("/livez").is_some_and(|(status, _)| status == 200)
         });
         gateway
+    }
+
+    fn log(&self, name: &str) -> File {
+        OpenOptions::new().create(true).append(true).open(self.dir.path().join(name)).unwrap()
     }
 
     /// What the gateway wrote to standard error.
@@ -130,9 +144,11 @@ impl World {
 
     /// Opens a connection as a browser would.
     pub fn connect(&self) -> io::Result<Client> {
-        let certificate = CertificateDer::from_pem_file(self.config().join("certs/gate.pem")).map_err(io::Error::other)?;
+        let trusted = if self.trusted().exists() { self.trusted() } else { self.config().join("certs/gate.pem") };
         let mut roots = RootCertStore::empty();
-        roots.add(certificate).map_err(io::Error::other)?;
+        for certificate in CertificateDer::pem_file_iter(trusted).map_err(io::Error::other)? {
+            roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
+        }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -144,7 +160,11 @@ impl World {
         let socket = TcpStream::connect(("127.0.0.1", self.port))?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
-        Ok(Client { stream: BufReader::new(StreamOwned::new(connection, socket)), host: format!("app.localhost:{}", self.port) })
+        Ok(Client {
+            stream: BufReader::new(StreamOwned::new(connection, socket)),
+            host: format!("app.localhost:{}", self.port),
+            closes: false,
+        })
     }
 
     /// One request on a connection of its own.
@@ -199,6 +219,10 @@ impl Gateway {
         self.child.wait().unwrap();
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// SIGTERM, and the exit status.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
@@ -221,8 +245,10 @@ impl Drop for Gateway {
 
 /// A connection over TLS that is kept open between requests.
 pub struct Client {
-    stream: BufReader<StreamOwned<ClientConnection, TcpStream>>,
-    host: String,
+    pub stream: BufReader<StreamOwned<ClientConnection, TcpStream>>,
+    pub host: String,
+    /// The last answer said that the connection ends with it.
+    pub closes: bool,
 }
 
 impl Client {
@@ -244,6 +270,7 @@ impl Client {
             if line == "\r\n" {
                 break;
             }
+            self.closes |= line.eq_ignore_ascii_case("connection: close\r\n");
             if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                 length = value.trim().parse().map_err(io::Error::other)?;
             }

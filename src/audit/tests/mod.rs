@@ -5,6 +5,7 @@ mod dropping;
 mod faults;
 mod fence;
 mod formats;
+mod handing;
 mod kills;
 mod recording;
 mod restart;

@@ -242,3 +242,48 @@ async fn an_answer_cannot_open_a_stream_that_is_no_websocket() {
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }
+
+#[tokio::test]
+async fn shutting_down_says_goaway_and_lets_the_open_stream_end() {
+    let mut stand = start();
+    let mut client = stand.shake(TcpStream::connect(stand.address).await.unwrap(), HTTP2).await.unwrap();
+    let held = [(":method", "GET"), (":scheme", "https"), (":authority", "app.test"), (":path", "/held")];
+    let bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), frame(4, 1, 0, &[]), raw_request(1, &held)];
+    client.write_all(&bytes.concat()).await.unwrap();
+    assert!(stand.next().await.target.ends_with("/held"));
+    stand.shutdown.cancel();
+    assert_eq!(next_of(&mut client, &[GOAWAY]).await, GOAWAY, "the stream is open still");
+    stand.release.notify_one();
+    assert_eq!(next_of(&mut client, &[HEADERS]).await, HEADERS, "it is answered");
+}
+
+#[tokio::test]
+async fn whoever_was_let_in_as_the_listener_shuts_down_gets_an_answer() {
+    let stand = start();
+    let mut client = stand.connect().await;
+    let (mut client2, _connection) = connect(&stand).await;
+    stand.shutdown.cancel();
+    client.write_all(b"GET /a HTTP/1.1\r\nHost: app.test\r\n\r\n").await.unwrap();
+    let answer = read_to_end(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+    assert_eq!(client2.send_request(get("/a")).await.unwrap().status(), StatusCode::OK);
+}
+
+/// Reads frames until one of these kinds comes.
+async fn next_of(client: &mut (impl tokio::io::AsyncRead + Unpin), kinds: &[u8]) -> u8 {
+    let read = async {
+        loop {
+            let mut head = [0; 9];
+            client.read_exact(&mut head).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            client.read_exact(&mut vec![0; length as usize]).await.unwrap();
+            if kinds.contains(&head[3]) {
+                return head[3];
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("no such frame came")
+}
+
+const HEADERS: u8 = 1;
+const GOAWAY: u8 = 7;
