@@ -16,6 +16,8 @@ mod kills;
 mod power;
 #[path = "process/reading.rs"]
 mod reading;
+#[path = "process/sandbox.rs"]
+mod sandbox;
 #[path = "process/service.rs"]
 mod service;
 #[path = "process/serving.rs"]

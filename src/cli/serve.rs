@@ -1,5 +1,7 @@
 //! `portcullis serve`: runs the gateway until it is told to stop.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,10 +11,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{exit, refuse};
 use crate::clock::Clock;
-use crate::config::{self, Colour, Loaded, Severity};
+use crate::config::{self, Colour, Loaded, SandboxMode, Severity};
 use crate::server::{self, Origin, Predecessor, Program, Server, UpgradeFault};
-use crate::system::activation;
 use crate::system::service::Service;
+use crate::system::{activation, sandbox};
 use crate::telemetry::logs::{self, Form};
 
 #[derive(Debug, Args)]
@@ -38,7 +40,8 @@ pub fn run(config: &Path, args: &ServeArgs) -> ExitCode {
         LogForm::Json => Form::Json,
     });
     let service = Arc::new(Service::from_env());
-    let (program, origin) = match (Program::of_this_process(), origin(args)) {
+    sandbox::leave_no_traces();
+    let (program, mut origin) = match (Program::of_this_process(), origin(args)) {
         (Ok(program), Ok(origin)) => (program, origin),
         (Err(error), _) => return refuse(&format!("this program's own path: {error}")),
         (_, Err(why)) => return refuse(&why),
@@ -47,6 +50,9 @@ pub fn run(config: &Path, args: &ServeArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
+    if let Err(why) = confine(&loaded, config, &program, &mut origin) {
+        return refuse(&why);
+    }
     on_runtime(async {
         let Ok(signals) = Signals::receive() else { return refuse(NO_SIGNALS) };
         let server = match server::start_from(loaded, config.to_owned(), Clock::system(), origin).await {
@@ -72,7 +78,38 @@ fn origin(args: &ServeArgs) -> Result<Origin, String> {
         let (given, met) = Predecessor::meet().map_err(|fault| format!("no gateway to take over from: {fault}"))?;
         (sockets, predecessor) = (given, Some(met));
     }
-    Ok(Origin { sockets, predecessor })
+    Ok(Origin { sockets, predecessor, confined: None })
+}
+
+/// Gives up what this configuration does not need. Before there is a second thread, and after everything is there that is to
+/// be reached. A process that takes another one's place is confined as that one is: each layer more would count towards the
+/// kernel's limit of sixteen.
+fn confine(loaded: &Loaded, dir: &Path, program: &Program, origin: &mut Origin) -> Result<(), String> {
+    let config = &loaded.config;
+    let inherited = origin.predecessor.as_ref().and_then(Predecessor::confined).cloned();
+    if config.sandbox.mode == SandboxMode::Off && inherited.is_none() {
+        sandbox::note("nothing: [sandbox] is off");
+        return Ok(());
+    }
+    for folder in [Some(config.gateway.state_dir.as_path()), Some(&config.audit.dir), config.store.sqlite.parent()].into_iter().flatten() {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?;
+    }
+    let wanted = server::reach(config, dir, &loaded.files_watched, program.path());
+    match inherited {
+        Some(inherited) => {
+            if let Some(beyond) = wanted.beyond(&inherited) {
+                return Err(format!("{beyond} is beyond what the process before this one may reach: it takes a restart"));
+            }
+            sandbox::note("files and ports, as far as the process before this one was confined");
+            origin.confined = Some(inherited);
+        }
+        None => {
+            sandbox::confine(&wanted);
+            origin.confined = Some(wanted);
+        }
+    }
+    Ok(())
 }
 
 /// Who started this process and watches it.

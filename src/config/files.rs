@@ -48,7 +48,9 @@ impl FileFault {
         let path = path.display();
         match self {
             Self::Missing => format!("create {path}, or correct the path"),
-            Self::Forbidden => format!("let the gateway's user read {path}"),
+            Self::Forbidden => {
+                format!("let the gateway's user read {path}; a running gateway reaches only folders that it knew at its start (restart it)")
+            }
             Self::Directory => format!("name a file in {path}"),
             Self::NotRegular => "name a regular file: no pipe, socket or device".to_owned(),
             Self::TooLarge => "name the right file: none that belongs here is larger than 1 MiB".to_owned(),

@@ -54,6 +54,7 @@ pub(super) const fn key(name: &'static str, form: Form, need: Need, meaning: &'s
 
 pub use super::keys_sink::{FILTER as SINK_FILTER, SINK};
 pub use super::keys_upstream::{HEALTH, ROUTE_UPSTREAM, UPSTREAM};
+pub use super::sandbox::SANDBOX;
 
 /// The table of `keys` in which a name would be known, as one writes it: `[gateway]`.
 #[must_use]
@@ -88,6 +89,7 @@ pub const MAIN: &[Key] = &[
     key("class", Named(CLASS), Optional("internal and restricted are built in"), "How sensitive a route is."),
     key("admin", Table(ADMIN), Optional("nobody is an admin"), "Who may administer."),
     key("upstream", Table(UPSTREAM), Optional("the defaults of its keys hold"), "Connections to upstreams."),
+    key("sandbox", Table(SANDBOX), Optional("the defaults of its keys hold"), "What the process may reach of its machine."),
     key("limits", Table(LIMITS), Optional("the defaults of its keys hold"), "Bounds on what clients may use."),
 ];
 

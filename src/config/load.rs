@@ -79,6 +79,7 @@ fn whole(main: Main, drafts: Vec<Draft>) -> Option<Config> {
         classes: main.classes,
         admin: main.admin,
         upstream: main.upstream,
+        sandbox: main.sandbox,
         limits: main.limits,
         routes: drafts.into_iter().map(|draft| draft.route).collect::<Option<_>>()?,
     })

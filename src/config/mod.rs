@@ -24,6 +24,7 @@ mod read_upstream;
 mod reader;
 pub mod report;
 pub mod route_file;
+mod sandbox;
 pub mod schema;
 pub mod secret;
 pub mod sections;

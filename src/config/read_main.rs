@@ -45,6 +45,7 @@ pub(super) struct Main {
     pub classes: BTreeMap<Arc<str>, Class>,
     pub admin: Admin,
     pub upstream: UpstreamRules,
+    pub sandbox: Sandbox,
     pub limits: Limits,
 }
 
@@ -73,6 +74,7 @@ pub(super) fn read(file: &Table<'_>) -> Main {
         classes: classes(file, session),
         admin: file.or("admin", Admin { groups: Vec::new() }, admin),
         upstream: file.or("upstream", read_upstream::default(), read_upstream::main),
+        sandbox: file.or("sandbox", Sandbox::default(), super::sandbox::read),
         limits: file.or("limits", LIMITS_DEFAULT, limits),
         gateway,
         idps,

@@ -21,6 +21,7 @@ use url::Url;
 
 use super::detection::Notify;
 use super::route_file::RouteFile;
+pub use super::sandbox::{Sandbox, SandboxMode};
 use super::secret::{Key, KeyRing, Secret};
 use super::sink::Sink;
 
@@ -47,6 +48,7 @@ pub struct Config {
     pub classes: BTreeMap<Arc<str>, Class>,
     pub admin: Admin,
     pub upstream: UpstreamRules,
+    pub sandbox: Sandbox,
     pub limits: Limits,
     /// In the order of the file names.
     pub routes: Vec<RouteFile>,

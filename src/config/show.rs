@@ -49,6 +49,7 @@ pub fn value(config: &Config) -> Value {
         "notify": detection::show_notify(&config.notify),
         "store": { "url": format!("sqlite:{}", config.store.sqlite.display()) },
         "class": classes,
+        "sandbox": super::sandbox::show(&config.sandbox),
         "admin": { "groups": config.admin.groups },
         "upstream": {
             "connect_timeout": write_duration(config.upstream.connect_timeout),

@@ -357,7 +357,8 @@ fn the_reference_states_the_defaults() {
     let (shipped, small) = (shipped(), folder(MAIN, &[]));
     let value = |dir: &Path| show::value(&load(dir).unwrap().config);
     let (reference, defaults) = (value(shipped.path()), value(small.path()));
-    for section in ["operations", "second_factor", "session", "rate_limit", "class", "admin", "upstream", "limits", "detection"] {
+    for section in ["operations", "second_factor", "session", "rate_limit", "class", "admin", "upstream", "sandbox", "limits", "detection"]
+    {
         assert_eq!(reference[section], defaults[section], "{section}");
     }
     assert_eq!(reference["idp"][0]["scopes"], defaults["idp"][0]["scopes"]);

@@ -10,6 +10,7 @@ mod duties;
 mod keeping;
 mod operations;
 mod parts;
+mod reach;
 mod reload;
 mod upgrade;
 mod upkeep;
@@ -46,6 +47,7 @@ use crate::pipeline;
 use crate::store::StoreFault;
 use crate::store::sealing::SealFault;
 use crate::store::sqlite::{self, OpenFault};
+use crate::system::sandbox::Reach;
 use crate::system::sockets::{SocketFault, Sockets};
 use crate::telemetry::Metrics;
 use crate::upstream::assertion::AssertionKeyFault;
@@ -55,6 +57,7 @@ use detection::Watch;
 use duties::Duties;
 pub use parts::audit_settings;
 use parts::{assertion_key, key_ring, open_audit, open_store, upstreams, webhook};
+pub use reach::reach;
 pub use reload::ReloadFault;
 pub use upgrade::{Predecessor, Program, UpgradeFault};
 
@@ -78,6 +81,8 @@ pub struct Server {
     refusals: Vec<(Arc<str>, Arc<listener::Refusals>)>,
     /// What a process that takes this one's place must stand on too.
     basis: String,
+    /// What this process may reach; None where it is not confined.
+    confined: Option<Reach>,
     /// For that process; none once this one stops.
     sockets: Mutex<Vec<(String, OwnedFd)>>,
     duties: tokio::sync::Mutex<Duties>,
@@ -148,6 +153,8 @@ pub struct Origin {
     /// Given by the service manager, or by the process before this one.
     pub sockets: Sockets,
     pub predecessor: Option<Predecessor>,
+    /// What the process may reach; None where it is not confined.
+    pub confined: Option<Reach>,
 }
 
 /// Starts a gateway on a configuration that was found good.
@@ -158,7 +165,7 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
 /// The same, on what others have left or given.
 pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origin: Origin) -> Result<Arc<Server>, StartFault> {
     let Loaded { config, table, hash, files_watched, .. } = loaded;
-    let Origin { mut sockets, mut predecessor } = origin;
+    let Origin { mut sockets, mut predecessor, confined } = origin;
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
     // Everything that may refuse comes before anything that is seen from outside.
     let certificates = certificates(&config, &clock)?;
@@ -217,6 +224,7 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
         addresses,
         refusals: bound.iter().map(|bound| (bound.name(), bound.refusals())).collect(),
         basis,
+        confined,
         sockets: Mutex::new(kept),
         duties: tokio::sync::Mutex::default(),
         handed_to: OnceLock::new(),

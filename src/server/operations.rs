@@ -82,6 +82,7 @@ async fn ready(gateway: &Gateway) -> Response<Body> {
         },
     );
     line("store", store.as_ref().map_or_else(ToString::to_string, |()| "ok".into()));
+    line("sandbox", crate::system::sandbox::state().into());
     for idp in &gateway.snapshot.load().idps {
         let state = idp.reachable().await.map_or_else(|failure| failure.to_string(), |()| "ok".into());
         line(&format!("idp {}", idp.id()), state);

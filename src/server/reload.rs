@@ -1,7 +1,7 @@
 //! Reload: on SIGHUP and when a watched file changes. A new configuration is taken whole, or refused whole with every reason
 //! while the old one stays in force. No connection is dropped; exchanges that the new one does not allow are cut.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub enum ReloadFault {
     Mistakes(config::Report),
     #[error("{0} can be changed by a restart only")]
     NeedsRestart(&'static str),
+    #[error("{0} is beyond what the process may reach since its start: restart, or see [sandbox]")]
+    BeyondReach(String),
     #[error("{0}")]
     Certificate(#[from] CertificateFault),
     #[error("{0}")]
@@ -75,6 +77,10 @@ impl Server {
         let loaded = tokio::task::spawn_blocking(move || config::load(&dir)).await?;
         let Loaded { config, table, hash, files_watched, .. } = loaded.map_err(ReloadFault::Mistakes)?;
         needs_restart(&self.config.load(), &config)?;
+        if let Some(confined) = &self.confined {
+            let wanted = super::reach(&config, &self.config_dir, &files_watched, Path::new(""));
+            wanted.beyond(confined).map_or(Ok(()), |beyond| Err(ReloadFault::BeyondReach(beyond)))?;
+        }
         let previous = self.gateway.snapshot.load_full();
         let origin = compile::Origin { clock: &self.gateway.clock, previous: Some(&previous) };
         let certificates = certificates(&config, &self.gateway.clock)?;
@@ -200,6 +206,7 @@ fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadFault> {
         ("[operations]", old.operations != new.operations),
         ("tls.profile", old.tls.profile != new.tls.profile),
         ("[store]", old.store != new.store),
+        ("sandbox.mode", old.sandbox.mode != new.sandbox.mode),
         ("[limits]", old.limits != new.limits),
         ("[audit]", audit_differs(old, new)),
     ];

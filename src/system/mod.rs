@@ -3,5 +3,6 @@
 
 pub mod activation;
 pub mod passing;
+pub mod sandbox;
 pub mod service;
 pub mod sockets;

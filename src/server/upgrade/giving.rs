@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,11 @@ impl Program {
     pub fn of_this_process() -> io::Result<Self> {
         let arguments = std::env::args_os().skip(1).filter(|argument| argument != TAKEOVER).collect();
         Ok(Self { path: std::env::current_exe()?, arguments })
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// With the socket to this process as its standard input.
@@ -97,7 +102,8 @@ impl Server {
             descriptors.push(socket.try_clone()?);
         }
         descriptors.push(records.into());
-        let hello = Hello { form: FORM, process: std::process::id(), basis: self.basis.clone(), sockets: names };
+        let hello =
+            Hello { form: FORM, process: std::process::id(), basis: self.basis.clone(), sockets: names, confined: self.confined.clone() };
         let hello = serde_json::to_string(&hello).map_err(io::Error::other)?;
         Ok(passing::send(socket, &hello, &descriptors)?)
     }

@@ -23,6 +23,7 @@ pub(super) use taking::Words;
 
 use crate::audit::RelayFault;
 use crate::gateway::sessions::Change;
+use crate::system::sandbox::Reach;
 
 /// What the old process says first. The sockets come with it, in this order, and then the one for records.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ struct Hello {
     /// What both must stand on to share a store: its schema and the key that seals it.
     basis: String,
     sockets: Vec<String>,
+    /// What the old process may reach, and so the new one: it is not more.
+    confined: Option<Reach>,
 }
 
 /// What the two processes say to each other, a JSON line each.

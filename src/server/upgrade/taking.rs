@@ -12,6 +12,7 @@ use super::line::Line;
 use super::{CONTROL, FORM, Hello, OPEN_WITHIN, PREPARE_WITHIN, UpgradeFault, Word};
 use crate::server::Server;
 use crate::system::passing;
+use crate::system::sandbox::Reach;
 use crate::system::sockets::Sockets;
 
 /// The process whose place this one takes.
@@ -36,6 +37,12 @@ impl Predecessor {
         let hello: Hello = serde_json::from_str(&line).map_err(|_| UpgradeFault::Unexpected)?;
         let (sockets, records) = sort(&hello, descriptors)?;
         Ok((sockets, Self { socket, records, hello, line: None }))
+    }
+
+    /// What the other process may reach, and so this one.
+    #[must_use]
+    pub const fn confined(&self) -> Option<&Reach> {
+        self.hello.confined.as_ref()
     }
 
     #[must_use]

@@ -91,6 +91,8 @@ fn configure(connection: &Connection, deadline: Duration) -> Result<(), rusqlite
     // FULL syncs the log at every commit: what was answered survives a power loss.
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", "on")?;
+    // What is sorted goes to no file in a folder of everybody's.
+    connection.pragma_update(None, "temp_store", "memory")?;
     // A damaged or prepared database file must not run functions or write to its own schema.
     connection.pragma_update(None, "trusted_schema", "off")?;
     connection.pragma_update(None, "secure_delete", "on")
