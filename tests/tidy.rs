@@ -179,9 +179,9 @@ fn time_is_read_by_the_clock(source: &Source) -> Vec<String> {
     if source.path != "src/clock.rs" {
         findings.extend(holds(&source.code, &["SystemTime", "Timestamp::now(", "Zoned::now(", "Utc::now(", "Clock::real"]));
     }
-    // The audit writer runs on a thread of its own, without the runtime's time.
+    // The audit writer runs on a thread of its own, without the runtime's time; the auditor's program has no clock of ours.
     let machine = source.code.contains("std::time::Instant") || machine_instant_in_group(&source.code);
-    let of_the_machine = ["src/audit/writer.rs", "src/audit/pace.rs", "src/audit/segment.rs", "src/clock.rs"];
+    let of_the_machine = ["src/audit/writer.rs", "src/audit/pace.rs", "src/audit/segment.rs", "src/clock.rs", "crates/verify/src/main.rs"];
     if !of_the_machine.contains(&source.path.as_str()) && machine {
         findings.push("std::time::Instant".to_owned());
     }
