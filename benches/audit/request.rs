@@ -11,7 +11,7 @@ use portcullis::audit::{Durability, Recorder};
 use portcullis::clock::Clock;
 
 use super::events::{decision, exchange_end};
-use super::support::{cpu, folder, number, settings, spread};
+use super::support::{cpu, folder, number, settings, spread, writer_cpu};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Recording {
@@ -25,7 +25,7 @@ pub fn measure() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let rounds = number("ROUNDS", 5);
     for (name, rate) in [("busy", None), ("steady", Some(number("RATE", 5_000)))] {
-        let (mut cpus, mut medians, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut cpus, mut writers, mut medians, mut waits) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for round in 0..rounds {
             let mut results = [Round::default(); 2];
             let order = if round % 2 == 0 { [Recording::Off, Recording::On] } else { [Recording::On, Recording::Off] };
@@ -34,6 +34,7 @@ pub fn measure() {
             }
             let [off, on] = results;
             cpus.push(on.cpu_micros - off.cpu_micros);
+            writers.push(on.writer_micros);
             medians.push(on.median_micros - off.median_micros);
             waits.push(on.p99_micros - off.p99_micros);
             println!(
@@ -46,6 +47,7 @@ pub fn measure() {
             println!("{name}: recording adds {middle:.1} µs {what} (from {least:.1} to {most:.1})");
         };
         show("of CPU to a request", cpus);
+        show("of that in the writer's thread", writers);
         show("to the median latency", medians);
         show("to the 99th percentile", waits);
     }
@@ -57,6 +59,7 @@ pub fn measure() {
 #[derive(Clone, Copy, Default)]
 struct Round {
     cpu_micros: f64,
+    writer_micros: f64,
     median_micros: f64,
     p99_micros: f64,
     rate: f64,
@@ -65,7 +68,7 @@ struct Round {
 async fn run(recorder: &Recorder, recording: Recording, rate: Option<u64>) -> Round {
     let requests = rate.map_or_else(|| number("REQUESTS", 100_000), |rate| rate * 2);
     let next = Arc::new(AtomicU64::new(0));
-    let (began, cpu_before) = (Instant::now(), cpu());
+    let (began, cpu_before, writer_before) = (Instant::now(), cpu(), writer_cpu());
     let tasks: Vec<_> = (0..CONCURRENT)
         .map(|_| {
             let (recorder, next) = (recorder.clone(), Arc::clone(&next));
@@ -96,10 +99,11 @@ async fn run(recorder: &Recorder, recording: Recording, rate: Option<u64>) -> Ro
     while recorder.stats().queue_depth > 0 {
         tokio::task::yield_now().await;
     }
-    let cpu_micros = (cpu() - cpu_before).as_secs_f64() * 1e6 / requests as f64;
+    let each = |spent: Duration| spent.as_secs_f64() * 1e6 / requests as f64;
+    let (cpu_micros, writer_micros) = (each(cpu() - cpu_before), each(writer_cpu() - writer_before));
     latencies.sort();
     let at = |part: usize| latencies[latencies.len() * part / 100].as_secs_f64() * 1e6;
-    Round { cpu_micros, median_micros: at(50), p99_micros: at(99), rate: requests as f64 / elapsed }
+    Round { cpu_micros, writer_micros, median_micros: at(50), p99_micros: at(99), rate: requests as f64 / elapsed }
 }
 
 /// A request that gives way once, as to an upstream, and computes as a proxy of HTTP and TLS does.

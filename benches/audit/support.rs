@@ -33,14 +33,24 @@ pub fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.replace(['_', ','], "").parse().unwrap())
 }
 
-/// CPU time of all threads of this process so far, from the scheduler's accounting.
+/// CPU time of all threads of this process that still run, from the scheduler's accounting.
 pub fn cpu() -> Duration {
+    cpu_of(|_| true)
+}
+
+/// As [`cpu`], of the thread that writes the log.
+pub fn writer_cpu() -> Duration {
+    cpu_of(|name| name == "audit\n")
+}
+
+fn cpu_of(wanted: impl Fn(&str) -> bool) -> Duration {
     let of_task = |path: &Path| {
         let text = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
         text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
     };
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    Duration::from_nanos(tasks.map(|task| of_task(&task.unwrap().path())).sum())
+    let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let named = |path: &std::path::PathBuf| wanted(&fs::read_to_string(path.join("comm")).unwrap_or_default());
+    Duration::from_nanos(tasks.filter(named).map(|path| of_task(&path)).sum())
 }
 
 /// The middle value, and the smallest and largest.

@@ -28,6 +28,8 @@ pub struct Log {
     pub(super) segment_bytes: u64,
     pub(super) signer: Signer,
     pub(super) tree: Frontier,
+    /// Memory for the tree of the batch in the making.
+    pub(super) next: Frontier,
     pub(super) segment: Segment,
     /// The tree's hashes on disk.
     pub(super) tiles: Tiles,
@@ -51,6 +53,21 @@ pub enum Need {
 /// A line without its sequence, which is known only when it is written.
 #[derive(Clone, Debug)]
 pub struct Line(pub Vec<u8>);
+
+impl Line {
+    /// The line, as the only one of a batch.
+    pub fn once(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(&*self.0)
+    }
+}
+
+/// Whether the files are looked after before they are written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    Now,
+    /// They were looked after a moment ago, and one of a hurried series of batches does without.
+    Spared,
+}
 
 /// What an append did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,8 +127,9 @@ impl LogFault {
 
 impl Log {
     /// Appends lines as one batch: one write, and one sync where the batch needs it. On a fault nothing of the batch counts.
-    pub fn append(&mut self, lines: &[Line], need: Need) -> Result<Appended, LogFault> {
-        let mut tree = self.tree.clone();
+    pub fn append<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>, need: Need, look: Look) -> Result<Appended, LogFault> {
+        let mut tree = std::mem::take(&mut self.next);
+        tree.set_to(&self.tree);
         let segment = &mut self.segment;
         let known_leaves = segment.leaves_pending.len();
         for line in lines {
@@ -119,20 +137,22 @@ impl Log {
             tree.push(leaf);
             segment.leaves_pending.push(leaf);
         }
-        let appended = self.commit(need);
+        let appended = self.commit(need, look);
         match &appended {
-            Ok(_) => self.tree = tree,
+            Ok(_) => std::mem::swap(&mut self.tree, &mut tree),
             Err(_) => self.segment.leaves_pending.truncate(known_leaves),
         }
+        self.next = tree;
         appended
     }
 
-    fn commit(&mut self, need: Need) -> Result<Appended, LogFault> {
+    fn commit(&mut self, need: Need, look: Look) -> Result<Appended, LogFault> {
         let records = &mut self.segment.records;
         let need = if records.owes_sync() { Need::Synced } else { need };
-        let allowed = match need {
-            Need::Written => self.fence.look(),
-            Need::Synced => self.fence.hold(&*self.media),
+        let allowed = match (need, look) {
+            (Need::Written, Look::Spared) => Ok(()),
+            (Need::Written, Look::Now) => self.fence.look().and_then(|()| records.look()),
+            (Need::Synced, _) => self.fence.hold(&*self.media).and_then(|()| records.look()),
         };
         if let Err(fault) = allowed {
             records.unstage();

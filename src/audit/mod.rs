@@ -5,6 +5,7 @@
 //! [`tail`], which need no running gateway. Formats: OCSF JSON lines ([`record`]), RFC 6962 tree ([`tree`]), C2SP
 //! checkpoints ([`note`]). Shipping to a SIEM reads the segments from the disk ([`sinks`]).
 
+mod batch;
 mod dropping;
 pub mod export;
 mod fence;
@@ -15,6 +16,7 @@ pub mod media;
 mod meters;
 pub mod note;
 mod pace;
+mod plain;
 pub mod pseudonym;
 mod queue;
 pub mod record;

@@ -11,23 +11,34 @@ use super::queue::Gather;
 /// How fast records come that somebody waits for.
 #[derive(Debug)]
 pub struct Pace {
-    last: Instant,
+    /// Since when it is counted, and how many came since.
+    since: Instant,
+    count: usize,
     /// Records a second, smoothed.
     rate: f64,
 }
 
 impl Pace {
     pub fn new() -> Self {
-        Self { last: Instant::now(), rate: 0.0 }
+        Self { since: Instant::now(), count: 0, rate: 0.0 }
     }
 
     /// A batch was taken that had this many records somebody waits for.
-    pub fn took(&mut self, items: usize) {
-        let now = Instant::now();
-        let span = now.duration_since(self.last).max(SHORTEST);
-        self.last = now;
-        let rate = f64::from(u32::try_from(items).unwrap_or(u32::MAX)) / span.as_secs_f64();
-        self.rate += (rate - self.rate) * WEIGHT;
+    pub fn took(&mut self, items: usize, now: Instant) {
+        self.count += items;
+        let span = now.duration_since(self.since);
+        // Some records at once are no pace: what counts is how many come in a while.
+        if span >= WHILE {
+            let rate = f64::from(u32::try_from(self.count).unwrap_or(u32::MAX)) / span.as_secs_f64();
+            self.rate += (rate - self.rate) * WEIGHT;
+            (self.since, self.count) = (now, 0);
+        }
+    }
+
+    /// Whether records come so fast that the machine is busy.
+    #[must_use]
+    pub const fn is_fast(&self) -> bool {
+        self.rate >= FAST
     }
 
     /// How long the next batch may gather.
@@ -37,7 +48,7 @@ impl Pace {
         let wanted = WANTED / self.rate.max(1.0);
         // Less than two records in that time: nothing would gather.
         let waited_for = if self.rate * most.as_secs_f64() < 2.0 { Duration::ZERO } else { Duration::from_secs_f64(wanted).min(most) };
-        Gather { waited_for, enough: ENOUGH, alone: ALONE }
+        Gather { waited_for, enough: ENOUGH, alone: ALONE, unasked: self.is_fast() }
     }
 }
 
@@ -56,15 +67,16 @@ const LONGEST: Duration = Duration::from_micros(500);
 /// For what nobody waits for.
 const ALONE: Duration = Duration::from_millis(2);
 
-const WEIGHT: f64 = 0.1;
-const SHORTEST: Duration = Duration::from_micros(1);
+/// How long is counted at a time, and how much the latest count weighs.
+const WHILE: Duration = Duration::from_millis(4);
+const WEIGHT: f64 = 0.3;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn gathers(rate: f64) -> Duration {
-        Pace { last: Instant::now(), rate }.gather().waited_for
+        Pace { rate, ..Pace::new() }.gather().waited_for
     }
 
     #[test]
@@ -83,15 +95,22 @@ mod tests {
     }
 
     #[test]
-    fn the_pace_follows_what_comes() {
-        let mut pace = Pace { last: Instant::now(), rate: 0.0 };
-        for _ in 0..200 {
-            pace.took(1_000_000);
+    fn the_pace_follows_what_comes_in_a_while_and_not_what_comes_at_once() {
+        let mut pace = Pace::new();
+        let mut now = pace.since;
+        // Five at once, a thousand times a second: 5,000 a second.
+        for _ in 0..500 {
+            (0..5).for_each(|_| pace.took(1, now));
+            now += Duration::from_millis(1);
         }
-        assert!(pace.rate > FAST);
-        for _ in 0..2_000 {
-            pace.took(0);
+        assert!((4_000.0..6_000.0).contains(&pace.rate) && !pace.is_fast(), "{}", pace.rate);
+        for _ in 0..500 {
+            pace.took(20, now);
+            now += Duration::from_millis(1);
         }
-        assert!(pace.rate < 1.0);
+        assert!(pace.is_fast(), "{}", pace.rate);
+        pace.took(0, now + Duration::from_secs(1));
+        pace.took(0, now + Duration::from_secs(2));
+        assert!(!pace.is_fast(), "{}", pace.rate);
     }
 }

@@ -12,9 +12,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kernel::Failure;
-use tokio::sync::oneshot;
 
-use super::log::{Line, Need};
+use super::batch::{Answer, Batch};
+use super::log::Need;
 
 /// The queue. One writer takes from it.
 #[derive(Debug)]
@@ -22,23 +22,6 @@ pub struct Queue {
     state: Mutex<State>,
     wake: Condvar,
     capacity: usize,
-}
-
-/// A record on its way.
-#[derive(Debug)]
-pub struct Item {
-    pub line: Line,
-    pub need: Need,
-    /// Told when the need is met, or that it cannot be. Nobody listening changes nothing.
-    pub reply: Option<oneshot::Sender<Result<(), Failure>>>,
-}
-
-/// What the writer takes at once, oldest first.
-#[derive(Debug, Default)]
-pub struct Work {
-    pub items: Vec<Item>,
-    pub ends: Vec<Line>,
-    pub phase: Phase,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,18 +37,25 @@ pub enum Phase {
 /// How long the writer lets records gather before it takes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gather {
-    /// After the first record that somebody waits for.
+    /// After the first record that can be refused.
     pub waited_for: Duration,
     /// So many of those end the gathering.
     pub enough: usize,
-    /// After the first one that nobody waits for.
+    /// After the first end of an exchange.
     pub alone: Duration,
+    /// Whether it begins at once, before there is a first one: where they come fast, nobody need wake the writer for that.
+    pub unasked: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    items: VecDeque<Item>,
-    ends: Vec<Line>,
+    /// Oldest first; lines are added to the last.
+    batches: VecDeque<Batch>,
+    /// How many lines there are that could have been refused, and how many that could not.
+    items: usize,
+    ends: usize,
+    /// Batches that were written, to be used again.
+    spare: Vec<Batch>,
     phase: Phase,
     writer: Sleep,
 }
@@ -76,7 +66,7 @@ enum Sleep {
     #[default]
     Awake,
     ForAnything,
-    /// For so many records that somebody waits for.
+    /// For so many records that can be refused.
     ForItems(usize),
 }
 
@@ -86,50 +76,61 @@ impl Queue {
         Self { state: Mutex::default(), wake: Condvar::new(), capacity: capacity.max(1) }
     }
 
-    /// Puts a record in the queue. Full or closed is a failure of the audit log.
-    pub fn push(&self, item: Item) -> Result<(), Failure> {
-        let mut state = self.lock();
-        if state.phase == Phase::Closed || state.items.len() >= self.capacity {
-            return Err(Failure::Audit);
-        }
-        state.items.push_back(item);
+    /// Puts a record in the queue, and gives what to wait for. Full or closed is a failure of the audit log.
+    pub fn push(&self, line: &[u8], need: Need) -> Result<Answer, Failure> {
+        let mut state = self.lock_with_room()?;
+        state.items += 1;
+        let answer = state.last().push(line, need);
+        self.wake(state);
+        Ok(answer)
+    }
+
+    /// As [`push`](Self::push), where the place in the queue is all that is asked for.
+    pub fn push_unwatched(&self, line: &[u8]) -> Result<(), Failure> {
+        let mut state = self.lock_with_room()?;
+        state.items += 1;
+        state.last().push_unwatched(line);
         self.wake(state);
         Ok(())
     }
 
     /// Puts the end of an exchange down. Never blocks and never refuses before the writer has stopped.
-    pub fn push_end(&self, line: Line) -> Result<(), Failure> {
+    pub fn push_end(&self, line: &[u8]) -> Result<(), Failure> {
         let mut state = self.lock();
         if state.phase == Phase::Closed {
             return Err(Failure::Audit);
         }
-        state.ends.push(line);
+        state.ends += 1;
+        state.last().push_end(line);
         self.wake(state);
         Ok(())
     }
 
-    /// Waits for work for at most `patience` (for ever when none is given), lets more gather, and takes at most `limit`
-    /// records of it.
-    pub fn take(&self, patience: Option<Duration>, gather: Gather, limit: usize) -> Work {
+    /// Waits for work for at most `patience` (for ever when none is given), lets more gather, and takes a batch: an empty
+    /// one where nothing came. The one that was taken before can be given back, for its memory.
+    pub fn take(&self, patience: Option<Duration>, gather: Gather, spent: Option<Batch>) -> (Batch, Phase) {
         let mut state = self.lock();
+        let spared = state.spare.len() < SPARE_MAX;
+        state.spare.extend(spent.filter(|_| spared));
+        if gather.unasked && state.items < gather.enough && state.phase == Phase::Open {
+            state = self.sleep(state, Sleep::ForItems(gather.enough), Some(gather.waited_for));
+        }
         if state.is_idle() {
             state = self.sleep(state, Sleep::ForAnything, patience);
         }
-        if state.items.is_empty() && !state.ends.is_empty() {
+        if state.items == 0 && state.ends > 0 {
             state = self.sleep(state, Sleep::ForItems(1), Some(gather.alone));
         }
-        if state.phase == Phase::Paused {
-            return Work { phase: Phase::Paused, ..Work::default() };
-        }
-        let enough = gather.enough.min(limit);
-        if !state.items.is_empty() && state.items.len() < enough && !gather.waited_for.is_zero() {
-            state = self.sleep(state, Sleep::ForItems(enough), Some(gather.waited_for));
+        if (1..gather.enough).contains(&state.items) && !gather.waited_for.is_zero() && !gather.unasked && state.phase == Phase::Open {
+            state = self.sleep(state, Sleep::ForItems(gather.enough), Some(gather.waited_for));
         }
         if state.phase == Phase::Paused {
-            return Work { phase: Phase::Paused, ..Work::default() };
+            return (Batch::default(), Phase::Paused);
         }
-        let count = state.items.len().min(limit);
-        Work { items: state.items.drain(..count).collect(), ends: std::mem::take(&mut state.ends), phase: state.phase }
+        let batch = state.batches.pop_front().unwrap_or_default();
+        state.items -= batch.items();
+        state.ends -= batch.ends();
+        (batch, state.phase)
     }
 
     fn sleep<'a>(&self, mut state: MutexGuard<'a, State>, sleep: Sleep, patience: Option<Duration>) -> MutexGuard<'a, State> {
@@ -170,7 +171,7 @@ impl Queue {
     #[must_use]
     pub fn depth(&self) -> usize {
         let state = self.lock();
-        state.items.len() + state.ends.len()
+        state.items + state.ends
     }
 
     /// Wakes the writer, where it sleeps and what it sleeps for is there. It is told once.
@@ -185,6 +186,11 @@ impl Queue {
         }
     }
 
+    fn lock_with_room(&self) -> Result<MutexGuard<'_, State>, Failure> {
+        let state = self.lock();
+        if state.phase != Phase::Closed && state.items < self.capacity { Ok(state) } else { Err(Failure::Audit) }
+    }
+
     /// Nothing under the lock panics, so a poisoned lock holds a whole state.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -193,7 +199,18 @@ impl Queue {
 
 impl State {
     fn is_idle(&self) -> bool {
-        self.items.is_empty() && self.ends.is_empty() && matches!(self.phase, Phase::Open)
+        self.items == 0 && self.ends == 0 && matches!(self.phase, Phase::Open)
+    }
+
+    /// The batch that lines are added to.
+    fn last(&mut self) -> &mut Batch {
+        match self.batches.pop_back() {
+            Some(last) if !last.is_full() => self.batches.push_back_mut(last),
+            full => {
+                self.batches.extend(full);
+                self.batches.push_back_mut(self.spare.pop().unwrap_or_default())
+            }
+        }
     }
 
     /// Whether what the writer sleeps for is there.
@@ -201,7 +218,10 @@ impl State {
         match self.writer {
             Sleep::Awake => true,
             Sleep::ForAnything => !self.is_idle(),
-            Sleep::ForItems(count) => self.items.len() >= count || self.phase != Phase::Open,
+            Sleep::ForItems(count) => self.items >= count || self.phase != Phase::Open,
         }
     }
 }
+
+/// Batches whose memory is kept.
+const SPARE_MAX: usize = 2;

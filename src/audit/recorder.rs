@@ -14,7 +14,6 @@ use kernel::Failure;
 use kernel::event::{Event, Weight};
 use kernel::policy::permit::{Admitted, Recorded};
 use prometheus_client::registry::Registry;
-use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
@@ -24,7 +23,7 @@ use super::media::{Disk, Media};
 use super::meters::{Meters, StatsSnapshot};
 use super::note::Signer;
 use super::pseudonym::{self, Privacy};
-use super::queue::{Item, Queue};
+use super::queue::Queue;
 use super::record;
 use super::recover::{self, Place, StartFault};
 use super::writer::Writer;
@@ -179,8 +178,8 @@ impl Recorder {
     /// ends have a place of their own, which holds at most one for each exchange that was recorded and is not over.
     pub fn keep_later(&self, event: Event) {
         let kept = pseudonym::prepare_now(&event, &self.privacy)
-            .and_then(|(event, sealed)| record::encode_with(&event, &self.shared.origin, sealed))
-            .and_then(|line| self.shared.queue.push_end(line));
+            .and_then(|(event, sealed)| record::lend(&event, &self.shared.origin, sealed, |line| self.shared.queue.push_end(line)))
+            .flatten();
         if let Err(failure) = kept {
             self.shared.meters.refused.inc();
             tracing::error!(error = %failure, "the end of an exchange was not recorded");
@@ -247,16 +246,13 @@ impl Recorder {
             (Weight::Configured, Durability::Queued) => None,
         };
         let (event, sealed) = pseudonym::prepare(event, &self.privacy).await?;
-        let line = record::encode_with(&event, &self.shared.origin, sealed)?;
+        let (queue, origin) = (&self.shared.queue, &self.shared.origin);
         let Some(need) = wanted else {
-            return self.shared.queue.push(Item { line, need: Need::Written, reply: None });
+            return record::lend(&event, origin, sealed, |line| queue.push_unwatched(line))?;
         };
-        let (reply, answer) = oneshot::channel();
-        self.shared.queue.push(Item { line, need, reply: Some(reply) })?;
+        let answer = record::lend(&event, origin, sealed, |line| queue.push(line, need))??;
         match tokio::time::timeout(ANSWER_WITHIN, answer).await {
-            Ok(Ok(kept)) => kept,
-            // The writer is gone.
-            Ok(Err(_)) => Err(Failure::Audit),
+            Ok(kept) => kept,
             Err(_) => {
                 // Whoever comes next does not wait as long to hear the same.
                 self.shared.stalled.store(true, Ordering::Release);

@@ -216,6 +216,7 @@ impl Opener<'_> {
             segment_bytes: self.place.segment_bytes,
             signer: self.signer,
             tree,
+            next: Frontier::default(),
             segment,
             tiles,
             latest,

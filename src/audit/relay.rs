@@ -9,7 +9,7 @@
 //! On the wire, big-endian: a line is `kind` (1: written, 2: synced, 3: an end that nobody waits for, 4: no more follows),
 //! a number of eight bytes, a length of four and the line. An answer is the number and 1 for kept, 0 for not.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
@@ -20,12 +20,13 @@ use std::time::Duration;
 use kernel::Failure;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::log::{Line, Need};
+use super::batch::{self, Batch, Watched};
+use super::log::Need;
 use super::media::Disk;
 use super::note::Signer;
-use super::queue::{Gather, Item, Phase, Work};
+use super::queue::{Gather, Phase};
 use super::recorder::{Recorder, Settings, Shared};
 use super::recover::{self, Place, StartFault};
 use super::writer::Writer;
@@ -119,10 +120,10 @@ impl Recorder {
                 let mut line = vec![0; usize::try_from(length).unwrap_or_default()];
                 reader.read_exact(&mut line).await?;
                 let answer = match kind {
-                    WRITTEN => self.push_for_another(Line(line), Need::Written),
-                    SYNCED => self.push_for_another(Line(line), Need::Synced),
+                    WRITTEN => self.push_for_another(&line, Need::Written),
+                    SYNCED => self.push_for_another(&line, Need::Synced),
                     END => {
-                        if self.shared.queue.push_end(Line(line)).is_err() {
+                        if self.shared.queue.push_end(&line).is_err() {
                             tracing::error!("the end of an exchange of the process before this one was not recorded");
                         }
                         continue;
@@ -142,7 +143,7 @@ impl Recorder {
             while let Some((number, answer)) = answers.recv().await {
                 let kept = match answer {
                     Answer::Now(kept) => kept,
-                    Answer::Later(reply) => matches!(reply.await, Ok(Ok(()))),
+                    Answer::Later(kept) => kept.await.is_ok(),
                 };
                 writer.write_u64(number).await?;
                 writer.write_u8(u8::from(kept)).await?;
@@ -153,22 +154,28 @@ impl Recorder {
         received.and(answered)
     }
 
-    fn push_for_another(&self, line: Line, need: Need) -> Answer {
-        let (reply, answer) = oneshot::channel();
-        match self.shared.queue.push(Item { line, need, reply: Some(reply) }) {
-            Ok(()) => Answer::Later(answer),
-            Err(_) => Answer::Now(false),
-        }
+    fn push_for_another(&self, line: &[u8], need: Need) -> Answer {
+        self.shared.queue.push(line, need).map_or(Answer::Now(false), Answer::Later)
     }
 }
 
 enum Answer {
     Now(bool),
-    Later(oneshot::Receiver<Result<(), Failure>>),
+    Later(batch::Answer),
 }
 
-/// Who waits for the successor's answer, by number.
-type Waiting = Arc<Mutex<HashMap<u64, Option<oneshot::Sender<Result<(), Failure>>>>>>;
+/// The batches that wait for the successor's answers, which come in the order of the lines.
+type Waiting = Arc<Mutex<VecDeque<Sent>>>;
+
+struct Sent {
+    batch: Arc<Batch>,
+    /// The next line of it to be answered, and the one after its last.
+    next: u64,
+    end: u64,
+    /// Whether all of them so far were kept. Those who wait for a batch are answered alike: one line that was not kept
+    /// refuses the others too, whose records stand all the same.
+    kept: Result<(), Failure>,
+}
 
 /// Takes records from the queue and sends them.
 struct Relay {
@@ -188,10 +195,10 @@ impl Relay {
         }
         let mut out = BufWriter::new(successor);
         loop {
-            let Work { items, ends, phase } = self.shared.queue.take(None, Gather::default(), BATCH_MAX);
-            let last = phase == Phase::Closed && items.is_empty() && ends.is_empty();
-            let lost = ends.len();
-            let sent = self.send(&mut out, items, ends).and_then(|()| if last { self.say_goodbye(&mut out) } else { Ok(()) });
+            let (batch, phase) = self.shared.queue.take(None, Gather::default(), None);
+            let last = phase == Phase::Closed && batch.lines.is_empty();
+            let lost = batch.ends();
+            let sent = self.send(&mut out, batch).and_then(|()| if last { self.say_goodbye(&mut out) } else { Ok(()) });
             if let Err(error) = sent {
                 tracing::error!(error = %error, audit.ends = lost, "records cannot be sent to the process that has the log");
                 self.lose();
@@ -207,19 +214,24 @@ impl Relay {
         }
     }
 
-    fn send(&mut self, out: &mut BufWriter<UnixStream>, items: Vec<Item>, ends: Vec<Line>) -> io::Result<()> {
-        for Item { line, need, reply } in items {
-            let number = self.next;
-            self.next = self.next.wrapping_add(1);
-            lock(&self.waiting).insert(number, reply);
-            let kind = match need {
-                Need::Written => WRITTEN,
-                Need::Synced => SYNCED,
-            };
-            frame(out, kind, number, &line.0)?;
+    fn send(&mut self, out: &mut BufWriter<UnixStream>, batch: Batch) -> io::Result<()> {
+        let kind = match batch.need() {
+            Need::Written => WRITTEN,
+            Need::Synced => SYNCED,
+        };
+        let batch = Arc::new(batch);
+        let (next, end) = (self.next, self.next.wrapping_add(batch.watched() as u64));
+        if next != end {
+            lock(&self.waiting).push_back(Sent { batch: Arc::clone(&batch), next, end, kept: Ok(()) });
         }
-        for line in ends {
-            frame(out, END, 0, &line.0)?;
+        for (line, watched) in batch.entries() {
+            match watched {
+                Watched::Yes => {
+                    frame(out, kind, self.next, line)?;
+                    self.next = self.next.wrapping_add(1);
+                }
+                Watched::No => frame(out, END, 0, line)?,
+            }
         }
         out.flush()
     }
@@ -254,9 +266,16 @@ fn listen(answers: &UnixStream, shared: &Shared, waiting: &Waiting) {
             return;
         }
         shared.stalled.store(false, Ordering::Release);
-        if let Some(Some(reply)) = lock(waiting).remove(&number) {
-            // Whoever went away does not hear it; the record stands.
-            drop(reply.send(if kept == 1 { Ok(()) } else { Err(Failure::Audit) }));
+        let mut waiting = lock(waiting);
+        let Some(sent) = waiting.front_mut().filter(|sent| sent.next == number) else { break };
+        sent.next = sent.next.wrapping_add(1);
+        if kept != 1 {
+            sent.kept = Err(Failure::Audit);
+        }
+        if sent.next == sent.end
+            && let Some(sent) = waiting.pop_front()
+        {
+            sent.batch.settle(&sent.kept);
         }
     }
     tracing::error!("the process that has the log is gone: this one records nothing more");
@@ -265,8 +284,8 @@ fn listen(answers: &UnixStream, shared: &Shared, waiting: &Waiting) {
 }
 
 fn refuse_all(waiting: &Waiting) {
-    for reply in std::mem::take(&mut *lock(waiting)).into_values().flatten() {
-        drop(reply.send(Err(Failure::Audit)));
+    for sent in std::mem::take(&mut *lock(waiting)) {
+        sent.batch.settle(&Err(Failure::Audit));
     }
 }
 
@@ -279,8 +298,6 @@ const WRITTEN: u8 = 1;
 const SYNCED: u8 = 2;
 const END: u8 = 3;
 const LAST: u8 = 4;
-
-const BATCH_MAX: usize = 4_096;
 
 /// Lines of a predecessor that were taken in and not answered.
 const IN_FLIGHT_MAX: usize = 4_096;

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use kernel::time::Timestamp;
 
 use super::layout::{self, SegmentPaths};
-use super::log::{Line, LogFault};
+use super::log::LogFault;
 use super::media::{Media, MediaFile};
-use super::tree::{Frontier, Hash, leaf_hash};
+use super::plain::push_number;
+use super::tree::{Frontier, Hash, leaf_hash, leaf_hash_in_place};
 
 /// The segment that is being written.
 pub struct Segment {
@@ -33,7 +34,7 @@ pub struct Records {
     tail: Tail,
     /// Bytes at the front that a sync covers.
     synced: u64,
-    /// The bytes that follow: acknowledged ones, and behind them those of the batch in the making.
+    /// A line feed, and the bytes that follow: acknowledged ones, and behind them those of the batch in the making.
     pending: Vec<u8>,
     /// How far room was taken on the disk.
     allocated: u64,
@@ -157,7 +158,7 @@ impl Records {
     /// Opens the records' file, of which the first `length` bytes count and are on disk.
     pub fn open(media: &dyn Media, path: &Path, length: u64, segment_bytes: u64) -> Result<Self, LogFault> {
         let tail = Tail::open(media, path, length)?;
-        let mut records = Self { tail, synced: length, pending: Vec::new(), allocated: 0, segment_bytes };
+        let mut records = Self { tail, synced: length, pending: vec![b'\n'; LEAD], allocated: 0, segment_bytes };
         records.take_room(0)?;
         Ok(records)
     }
@@ -169,19 +170,28 @@ impl Records {
     }
 
     /// Puts a line in the batch in the making, with its sequence, and gives its leaf hash.
-    pub fn stage(&mut self, line: &Line, sequence: u64) -> Hash {
-        let start = self.pending.len();
-        self.pending.extend_from_slice(&line.0);
+    pub fn stage(&mut self, line: &[u8], sequence: u64) -> Hash {
+        // The line feed before it makes room for the prefix of its hash for a moment, so that no byte is copied for that.
+        let start = self.pending.len() - LEAD;
+        self.pending.extend_from_slice(line);
         push_number(&mut self.pending, sequence);
         self.pending.extend_from_slice(b"}}");
-        let leaf = leaf_hash(self.pending.get(start..).unwrap_or_default());
+        let leaf = leaf_hash_in_place(self.pending.get_mut(start..).unwrap_or_default());
+        if let Some(feed) = self.pending.get_mut(start) {
+            *feed = b'\n';
+        }
         self.pending.push(b'\n');
         leaf
     }
 
+    /// Whether the file is the one that stands in the folder.
+    pub fn look(&self) -> Result<(), LogFault> {
+        self.tail.look()
+    }
+
     /// Writes the batch at once. On a fault nothing of it counts. Returns how many bytes it has.
     pub fn write_staged(&mut self) -> Result<u64, LogFault> {
-        let acknowledged = self.acknowledged_pending().len();
+        let acknowledged = LEAD + self.acknowledged_pending().len();
         let bytes = (self.pending.len() - acknowledged) as u64;
         let written = self.take_room(bytes).and_then(|()| self.tail.write(self.pending.get(acknowledged..).unwrap_or_default()));
         match written {
@@ -198,7 +208,7 @@ impl Records {
 
     /// Forgets the batch in the making.
     pub fn unstage(&mut self) {
-        let acknowledged = self.acknowledged_pending().len();
+        let acknowledged = LEAD + self.acknowledged_pending().len();
         self.pending.truncate(acknowledged);
     }
 
@@ -241,13 +251,14 @@ impl Records {
 
     fn forget_pending(&mut self) {
         self.synced = self.tail.length;
-        self.pending.clear();
+        self.pending.truncate(LEAD);
         self.pending.shrink_to(PENDING_KEPT);
     }
 
     fn acknowledged_pending(&self) -> &[u8] {
         let length = usize::try_from(self.tail.length.saturating_sub(self.synced)).unwrap_or(usize::MAX);
-        self.pending.get(..length).unwrap_or(&self.pending)
+        let pending = self.pending.get(LEAD..).unwrap_or_default();
+        pending.get(..length).unwrap_or(pending)
     }
 
     /// Makes sure that `bytes` more can be written: takes the rest of the segment or, where the disk has no room for that,
@@ -297,6 +308,7 @@ impl Tail {
     }
 
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), LogFault> {
+        self.look()?;
         self.write(bytes)?;
         self.length = self.length.saturating_add(bytes.len() as u64);
         Ok(())
@@ -319,10 +331,11 @@ impl Tail {
         Ok(())
     }
 
+    fn look(&self) -> Result<(), LogFault> {
+        if self.file.is_at(&self.path) { Ok(()) } else { Err(LogFault::Gone(self.path.clone())) }
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), LogFault> {
-        if !self.file.is_at(&self.path) {
-            return Err(LogFault::Gone(self.path.clone()));
-        }
         let mut rest = bytes;
         while !rest.is_empty() {
             match self.file.write(rest) {
@@ -336,22 +349,8 @@ impl Tail {
     }
 }
 
-/// A number in decimal digits, without a text of its own on the way.
-fn push_number(out: &mut Vec<u8>, number: u64) {
-    let start = out.len();
-    let mut rest = number;
-    loop {
-        // A remainder of ten is a digit.
-        out.push(b'0' + u8::try_from(rest % 10).unwrap_or_default());
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if let Some(digits) = out.get_mut(start..) {
-        digits.reverse();
-    }
-}
+/// What stands before the first of the bytes that no sync covers, in memory.
+const LEAD: usize = 1;
 
 /// Room that is taken at a time where the disk has none for a whole segment.
 const ROOM_STEP: u64 = 256 * 1024;

@@ -192,6 +192,12 @@ pub fn summarise(line: &str) -> Summary {
     Summary { time, tone, text: describe(&record), word }
 }
 
+/// Host and port, as the client wrote them.
+fn authority(record: &Value) -> Option<String> {
+    let port = || record.pointer("/http_request/url/port").map_or_else(String::new, |port| format!(":{port}"));
+    text(record, "/unmapped/portcullis/authority").or_else(|| text(record, "/http_request/url/hostname").map(|host| host + &port()))
+}
+
 fn describe(record: &Value) -> String {
     let own = |name: &str| text(record, &format!("/unmapped/portcullis/{name}"));
     let mut parts: Vec<String> = Vec::new();
@@ -200,7 +206,7 @@ fn describe(record: &Value) -> String {
     };
     add("", text(record, "/http_request/http_method").or_else(|| own("method")));
     let target = own("target").or_else(|| own("raw_target"));
-    add("", target.map(|target| format!("{}{target}", own("authority").unwrap_or_default())));
+    add("", target.map(|target| format!("{}{target}", authority(record).unwrap_or_default())));
     let who = ["/actor/user/email_addr", "/user/email_addr", "/actor/user/uid", "/user/uid"];
     add("who", who.iter().find_map(|path| text(record, path)));
     add("from", text(record, "/src_endpoint/ip"));

@@ -1,17 +1,19 @@
 //! Writes JSON whose text may come from an attacker: one record stays one line, and a terminal or a log reader that shows it
 //! as it is gets no command out of it. What is longer than its limit is cut, and the whole is named by its hash.
 
-use std::fmt::Display;
 use std::io::{self, Write};
+use std::net::IpAddr;
 
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
+use uuid::Uuid;
 
 use super::note::hex;
+use super::plain::{is_plain, push_address, push_hex, push_number, push_uuid};
 use super::tree::sha256;
 
-/// A JSON object in the making.
+/// A JSON object in the making. One can be used for many, one after the other.
 #[derive(Debug, Default)]
 pub struct Json {
     out: Vec<u8>,
@@ -40,17 +42,23 @@ impl Json {
     /// An object that is open.
     #[must_use]
     pub fn begin() -> Self {
-        Self::begin_with(Vec::new())
+        let mut json = Self::default();
+        json.begin_again(Vec::new());
+        json
     }
 
-    /// An object that is open, and will state what was sealed.
-    #[must_use]
-    pub fn begin_with(sealed: Vec<Sealed>) -> Self {
-        let mut out = Vec::with_capacity(RECORD_BYTES);
-        out.push(b'{');
-        Self { out, sealed, ..Self::default() }
+    /// Forgets what was made before, and opens an object that will state what was sealed.
+    pub fn begin_again(&mut self, sealed: Vec<Sealed>) {
+        self.out.clear();
+        self.out.shrink_to(KEPT_BYTES);
+        self.out.reserve(RECORD_BYTES);
+        self.out.push(b'{');
+        self.path.clear();
+        self.cuts.clear();
+        self.sealed = sealed;
     }
 
+    #[inline]
     pub fn object(&mut self, key: &'static str, content: impl FnOnce(&mut Self)) {
         self.key(key);
         self.out.push(b'{');
@@ -70,12 +78,14 @@ impl Json {
         self.out.extend_from_slice(b"}]");
     }
 
+    #[inline]
     pub fn text(&mut self, key: &'static str, value: &str) {
         self.key(key);
-        let shown = self.shorten(key, value, TEXT_BYTES_MAX);
+        let shown = if value.len() > TEXT_BYTES_MAX { self.shorten(key, value, TEXT_BYTES_MAX) } else { value };
         write_text(&mut self.out, shown);
     }
 
+    #[inline]
     pub fn maybe(&mut self, key: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(key, value);
@@ -96,24 +106,35 @@ impl Json {
         }
     }
 
-    /// What is written by code of ours and needs no escape: an address, a uuid.
-    pub fn shown(&mut self, key: &'static str, value: impl Display) {
+    #[inline]
+    pub fn address(&mut self, key: &'static str, value: IpAddr) {
         self.key(key);
-        // Writing to memory does not fail.
-        let _ = write!(self.out, "\"{value}\"");
+        self.out.push(b'"');
+        push_address(&mut self.out, value);
+        self.out.push(b'"');
+    }
+
+    #[inline]
+    pub fn uuid(&mut self, key: &'static str, value: &Uuid) {
+        self.key(key);
+        self.out.push(b'"');
+        push_uuid(&mut self.out, value);
+        self.out.push(b'"');
     }
 
     /// An id, in hex.
+    #[inline]
     pub fn id(&mut self, key: &'static str, bytes: &[u8; 16]) {
         self.key(key);
         self.out.push(b'"');
-        self.out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+        push_hex(&mut self.out, bytes);
         self.out.push(b'"');
     }
 
+    #[inline]
     pub fn number(&mut self, key: &'static str, value: u64) {
         self.key(key);
-        let _ = write!(self.out, "{value}");
+        push_number(&mut self.out, value);
     }
 
     pub fn flag(&mut self, key: &'static str, value: Flag) {
@@ -232,7 +253,13 @@ impl Json {
         self.out
     }
 
+    /// As [`into_bytes`](Self::into_bytes), to go on with.
+    pub const fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
     /// Begins a field.
+    #[inline]
     pub fn key(&mut self, key: &'static str) {
         if !matches!(self.out.last(), Some(b'{' | b'[')) {
             self.out.push(b',');
@@ -282,23 +309,20 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// Whether text stands in JSON as it is: printable ASCII without quote and backslash. Most text is.
-fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
-}
-
-const fn digit(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
-}
-
-/// Writing to memory does not fail, and text always serialises.
+#[inline]
 fn write_text(out: &mut Vec<u8>, text: &str) {
     if is_plain(text) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
-        return;
+    } else {
+        write_escaped(out, text);
     }
+}
+
+/// Writing to memory does not fail, and text always serialises.
+#[cold]
+fn write_escaped(out: &mut Vec<u8>, text: &str) {
     let start = out.len();
     if text.serialize(&mut Serializer::with_formatter(&mut *out, Guarded)).is_err() {
         out.truncate(start);
@@ -333,8 +357,9 @@ impl Formatter for Guarded {
     }
 }
 
-/// Room for most records without growing.
-const RECORD_BYTES: usize = 1_536;
+/// Room for most records without growing, and most that is kept for the next one.
+const RECORD_BYTES: usize = 2_048;
+const KEPT_BYTES: usize = 64 * 1_024;
 
 /// Longest text in a record. Longer than any honest path or user agent; short enough for every SIEM's field limit.
 pub const TEXT_BYTES_MAX: usize = 2_048;

@@ -13,9 +13,10 @@ use kernel::event::{Body, Event, LifecycleChange, LifecycleFacts};
 
 use crate::clock::Clock;
 
-use super::log::{Line, Log, LogFault, Need, Remedy};
+use super::batch::{Batch, Lines};
+use super::log::{Line, Log, LogFault, Look, Need, Remedy};
 use super::pace::Pace;
-use super::queue::{Item, Phase, Work};
+use super::queue::Phase;
 use super::record;
 use super::recorder::Shared;
 use super::recover::{Repair, StartFault};
@@ -27,7 +28,9 @@ pub struct Writer {
     shared: Arc<Shared>,
     clock: Clock,
     /// Ends of exchanges that a fault kept from being written.
-    backlog: Vec<Line>,
+    backlog: Lines,
+    /// When the files were last looked after.
+    looked: Option<Instant>,
     /// When the oldest record that no checkpoint covers was written.
     uncovered_since: Option<Instant>,
     pace: Pace,
@@ -50,7 +53,16 @@ enum State {
 
 impl Writer {
     pub(super) fn new(log: Log, shared: Arc<Shared>, clock: Clock) -> Self {
-        Self { log, shared, clock, backlog: Vec::new(), uncovered_since: None, pace: Pace::new(), state: State::Healthy }
+        Self {
+            log,
+            shared,
+            clock,
+            backlog: Lines::default(),
+            looked: None,
+            uncovered_since: None,
+            pace: Pace::new(),
+            state: State::Healthy,
+        }
     }
 
     /// Before anything else: puts a repair on record, ends a segment that is full, and signs.
@@ -63,7 +75,7 @@ impl Writer {
             );
             tracing::warn!(audit.bytes_cut = repair.bytes_cut, audit.records = repair.records, "audit log repaired");
             let line = self.lifecycle(LifecycleChange::LogRepaired, detail).map_err(|failure| StartFault::Log(failure.to_string()))?;
-            self.log.append(&[line], Need::Synced)?;
+            self.log.append(line.once(), Need::Synced, Look::Now)?;
             self.log.checkpoint()?;
         }
         if self.log.is_full() {
@@ -75,26 +87,29 @@ impl Writer {
 
     /// The life of the thread.
     pub fn run(&mut self) {
+        let mut spent = None;
         loop {
-            let work = self.shared.queue.take(self.patience(), self.pace.gather(), BATCH_MAX);
-            self.pace.took(work.items.len());
-            let phase = work.phase;
+            let (batch, phase) = self.shared.queue.take(self.patience(), self.pace.gather(), spent.take());
+            self.pace.took(batch.items(), Instant::now());
             if phase == Phase::Paused {
                 self.leave();
                 return;
             }
-            let idle = work.items.is_empty() && work.ends.is_empty();
+            let idle = batch.lines.is_empty();
             if matches!(self.state, State::Faulty { .. }) {
-                self.refuse(work);
+                self.refuse(&batch);
                 self.try_again(phase);
             } else {
-                self.write(work);
+                self.write(&batch);
                 self.tend();
             }
             if phase == Phase::Closed && idle {
                 self.finish();
                 return;
             }
+            let mut batch = batch;
+            batch.clear();
+            spent = Some(batch);
         }
     }
 
@@ -106,31 +121,23 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, work: Work) {
-        let Work { items, ends, phase: _ } = work;
-        let need = items.iter().map(|item| item.need).max().unwrap_or(Need::Written);
-        let (lines, replies): (Vec<_>, Vec<_>) = items.into_iter().map(|Item { line, reply, .. }| (line, reply)).unzip();
-        let mut lines = lines;
-        let first_end = lines.len();
-        lines.extend(ends);
-        if lines.is_empty() {
+    fn write(&mut self, batch: &Batch) {
+        if batch.lines.is_empty() {
             return;
         }
-        let result = self.append(&lines, need);
-        self.shared.stalled.store(false, Ordering::Release);
-        if result.is_err() {
-            self.backlog.extend(lines.drain(first_end..));
-            // A record in the queue was promised its place there, and nobody is told that it got lost: it is kept for later.
-            self.backlog.extend(lines.into_iter().zip(&replies).filter(|(_, reply)| reply.is_none()).map(|(line, _)| line));
+        let kept = self.append(&batch.lines, batch.need());
+        if self.shared.stalled.load(Ordering::Relaxed) {
+            self.shared.stalled.store(false, Ordering::Release);
         }
-        for reply in replies.into_iter().flatten() {
-            // Whoever went away does not hear it; the record stands.
-            drop(reply.send(result.clone()));
+        if kept.is_err() {
+            self.keep_for_later(batch);
         }
+        batch.settle(&kept);
     }
 
-    fn append(&mut self, lines: &[Line], need: Need) -> Result<(), Failure> {
-        match self.log.append(lines, need) {
+    fn append(&mut self, lines: &Lines, need: Need) -> Result<(), Failure> {
+        let look = self.look();
+        match self.log.append(lines.iter(), need, look) {
             Ok(appended) => {
                 self.shared.meters.appended(lines.len(), &appended, &self.log);
                 self.uncovered_since.get_or_insert_with(Instant::now);
@@ -141,6 +148,23 @@ impl Writer {
                 Err(Failure::Audit)
             }
         }
+    }
+
+    /// Where batches come one upon the other, not every one of them looks after the files: what was removed or taken over is
+    /// noticed a moment later, and nothing is lost by that.
+    fn look(&mut self) -> Look {
+        let now = Instant::now();
+        if self.pace.is_fast() && self.looked.is_some_and(|last| now.duration_since(last) < LOOK_WITHIN) {
+            return Look::Spared;
+        }
+        self.looked = Some(now);
+        Look::Now
+    }
+
+    /// The end of an exchange cannot be refused, and a record in the queue was promised its place there: nobody is told that
+    /// they got lost, so they are kept.
+    fn keep_for_later(&mut self, batch: &Batch) {
+        batch.unwatched().for_each(|line| self.backlog.push(line));
     }
 
     /// Signs when it is time, and ends a segment that is full.
@@ -196,8 +220,7 @@ impl Writer {
     fn say_that_the_disk_is_full(&mut self) {
         let detail = "the disk is full: requests are refused until there is room".to_owned();
         let said = self.lifecycle(LifecycleChange::LogFull, detail).map(|line| {
-            let appended =
-                self.log.make_room_for_a_last_record().and_then(|()| self.log.append(std::slice::from_ref(&line), Need::Synced))?;
+            let appended = self.log.make_room_for_a_last_record().and_then(|()| self.log.append(line.once(), Need::Synced, Look::Now))?;
             self.shared.meters.appended(1, &appended, &self.log);
             self.log.checkpoint().map(drop)
         });
@@ -208,15 +231,10 @@ impl Writer {
         self.shared.meters.look(&self.log);
     }
 
-    /// Answers everybody at once while nothing can be written. Ends of exchanges are kept for later.
-    fn refuse(&mut self, work: Work) {
-        self.backlog.extend(work.ends);
-        for Item { line, reply, .. } in work.items {
-            match reply {
-                Some(reply) => drop(reply.send(Err(Failure::Audit))),
-                None => self.backlog.push(line),
-            }
-        }
+    /// Answers everybody at once while nothing can be written.
+    fn refuse(&mut self, batch: &Batch) {
+        self.keep_for_later(batch);
+        batch.settle(&Err(Failure::Audit));
     }
 
     fn try_again(&mut self, phase: Phase) {
@@ -253,20 +271,22 @@ impl Writer {
     /// The first records after a fault: that there was one, and what had to wait. Signed at once.
     fn catch_up(&mut self, outage: Duration, cause: &str) -> Result<(), LogFault> {
         let detail = format!("records could not be kept for {} s: {cause}; {} had to wait", outage.as_secs(), self.backlog.len());
-        let mut lines: Vec<Line> = self.lifecycle(LifecycleChange::LogRecovered, detail).into_iter().collect();
-        lines.extend(self.backlog.iter().cloned());
-        let appended = self.log.append(&lines, Need::Synced)?;
+        let said = self.lifecycle(LifecycleChange::LogRecovered, detail).ok();
+        let count = self.backlog.len() + usize::from(said.is_some());
+        let lines = said.iter().flat_map(Line::once).chain(self.backlog.iter());
+        let appended = self.log.append(lines, Need::Synced, Look::Now)?;
         self.backlog.clear();
-        self.shared.meters.appended(lines.len(), &appended, &self.log);
+        self.shared.meters.appended(count, &appended, &self.log);
         self.log.checkpoint().map(drop)
     }
 
     /// Closes the log for another writer. What could not be written yet goes back to where that one finds it.
     fn leave(&mut self) {
         self.close();
-        for line in self.backlog.drain(..) {
+        for line in self.backlog.iter() {
             let _only_a_closed_queue_refuses = self.shared.queue.push_end(line);
         }
+        self.backlog.clear();
     }
 
     /// The last checkpoint, over everything.
@@ -301,5 +321,5 @@ const CHECKPOINT_WITHIN: Duration = Duration::from_secs(1);
 /// Time between two tries to mend the log.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
-/// Most records in one batch: a write of a few MiB, so that nobody at its end waits long.
-const BATCH_MAX: usize = 4_096;
+/// Greatest time between two looks after the files, while records come.
+const LOOK_WITHIN: Duration = Duration::from_millis(2);

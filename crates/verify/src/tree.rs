@@ -31,6 +31,12 @@ impl Frontier {
         &self.hashes
     }
 
+    /// Becomes another tree, in its own memory.
+    pub fn set_to(&mut self, other: &Self) {
+        self.size = other.size;
+        self.hashes.clone_from(&other.hashes);
+    }
+
     /// Appends a leaf.
     pub fn push(&mut self, leaf: Hash) {
         self.push_noting(leaf, |_, _| ());
@@ -80,7 +86,10 @@ pub fn leaf_hash_in_place(prefixed: &mut [u8]) -> Hash {
 #[must_use]
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     let mut bytes = [NODE; 65];
-    bytes.iter_mut().skip(1).zip(left.iter().chain(right)).for_each(|(to, from)| *to = *from);
+    let (_, hashes) = bytes.split_at_mut(1);
+    let (first, second) = hashes.split_at_mut(left.len());
+    first.copy_from_slice(left);
+    second.copy_from_slice(right);
     sha256(&bytes)
 }
 

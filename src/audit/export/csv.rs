@@ -21,7 +21,7 @@ const COLUMNS: [(&str, &[&str]); 17] = [
     ("subject", &["/actor/user/uid", "/user/uid"]),
     ("address", &["/src_endpoint/ip"]),
     ("method", &["/http_request/http_method"]),
-    ("authority", &["/unmapped/portcullis/authority"]),
+    ("authority", &["/unmapped/portcullis/authority", "/http_request/url/hostname"]),
     ("target", &["/unmapped/portcullis/target", "/unmapped/portcullis/raw_target"]),
     ("status", &["/http_response/code"]),
     ("route", &["/unmapped/portcullis/route"]),

@@ -36,6 +36,16 @@ fn every_event_is_valid_ocsf() {
     every().iter().for_each(|event| assert_valid(&schema, event));
 }
 
+/// What is written as one piece says what the constants say.
+#[test]
+fn every_record_names_schema_and_product() {
+    for event in every() {
+        let metadata = record(&event)["metadata"].clone();
+        let product = serde_json::json!({ "name": "Portcullis", "vendor_name": "Portcullis", "version": super::PRODUCT_VERSION });
+        assert_eq!((&metadata["version"], &metadata["product"]), (&super::OCSF_VERSION.into(), &product));
+    }
+}
+
 /// The checker can say no: each of these breaks a valid record in one way.
 #[test]
 fn what_is_not_ocsf_is_found() {

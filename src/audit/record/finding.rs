@@ -21,7 +21,7 @@ pub(super) fn finding(json: &mut Json, facts: &FindingFacts, uid: &Uuid) {
     json.flag("is_alert", Flag::Yes);
     json.text("message", about.title);
     json.object("finding_info", |json| {
-        json.shown("uid", uid);
+        json.uuid("uid", uid);
         json.text("title", about.title);
         json.text("desc", about.description);
         json.object("analytic", |json| {
@@ -48,7 +48,7 @@ pub(super) fn finding(json: &mut Json, facts: &FindingFacts, uid: &Uuid) {
                 });
             }
             if let Some(address) = facts.address {
-                json.object("src_endpoint", |json| json.shown("ip", address));
+                json.object("src_endpoint", |json| json.address("ip", address));
             }
         });
     }
@@ -57,7 +57,7 @@ pub(super) fn finding(json: &mut Json, facts: &FindingFacts, uid: &Uuid) {
         json.text("detection", facts.rule.name());
         json.maybe("route", facts.route.as_ref().map(RouteId::as_str));
         if let Some(address) = facts.other_address {
-            json.shown("other_address", address);
+            json.address("other_address", address);
         }
         session_field(json, facts.actor.as_ref());
         if !facts.requests.is_empty() {

@@ -43,15 +43,17 @@ pub(super) fn decision(json: &mut Json, facts: &DecisionFacts, now: Timestamp) {
     }
     client(json, Some(&facts.client));
     json.object("dst_endpoint", |json| {
-        let server = facts.server_name.as_deref().filter(|name| is_host(name)).or(host);
-        json.maybe("hostname", server);
+        json.maybe("hostname", facts.server_name.as_deref().filter(|name| is_host(name)));
         json.text("svc_name", facts.route.as_ref().map_or(&*facts.listener, RouteId::as_str));
     });
     json.object("actor", |json| person(json, facts.actor.as_ref()));
-    own(json, |json| decision_fields(json, facts, now));
+    let shown = host.map_or(0, |host| host.len() + port.map_or(0, |port| 1 + digits(port)));
+    let unshown = (shown != facts.authority.len()).then_some(&*facts.authority);
+    own(json, |json| decision_fields(json, facts, unshown, now));
 }
 
-fn decision_fields(json: &mut Json, facts: &DecisionFacts, now: Timestamp) {
+/// `unshown` is an authority that the URL does not show as it is.
+fn decision_fields(json: &mut Json, facts: &DecisionFacts, unshown: Option<&str>, now: Timestamp) {
     json.text("event", "decision");
     json.id("request_id", facts.request_id.as_bytes());
     json.text("decision", verdict(facts.verdict).3);
@@ -62,8 +64,8 @@ fn decision_fields(json: &mut Json, facts: &DecisionFacts, now: Timestamp) {
     factor(json, facts.factor, now);
     json.text("config", &facts.config);
     json.text("listener", &facts.listener);
-    json.maybe("server_name", facts.server_name.as_deref());
-    json.text("authority", &facts.authority);
+    json.maybe("server_name", facts.server_name.as_deref().filter(|name| !is_host(name)));
+    json.maybe("authority", unshown);
     if !known_method(&facts.method) {
         json.text("method", &facts.method);
     }
@@ -73,7 +75,7 @@ fn decision_fields(json: &mut Json, facts: &DecisionFacts, now: Timestamp) {
         json.pairs("parameters", facts.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     }
     if let Some(peer) = facts.peer {
-        json.shown("peer", peer);
+        json.address("peer", peer);
     }
     session_field(json, facts.actor.as_ref());
 }
@@ -168,6 +170,14 @@ fn host_and_port(authority: &str) -> (Option<&str>, Option<u16>) {
         Some(_) | None => (authority, None),
     };
     (Some(host).filter(|host| is_host(host)), port.filter(|_| is_host(host)))
+}
+
+/// How long a port is as text.
+const fn digits(port: u16) -> usize {
+    match port.checked_ilog10() {
+        Some(more) => more as usize + 1,
+        None => 1,
+    }
 }
 
 fn is_host(text: &str) -> bool {

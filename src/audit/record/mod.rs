@@ -18,8 +18,11 @@ mod operation;
 pub(crate) mod samples;
 #[cfg(test)]
 mod schema;
+mod uid;
 #[cfg(test)]
 mod words;
+
+use std::cell::Cell;
 
 use kernel::Failure;
 use kernel::event::{Actor, Body, ChangedBy, Client, Event};
@@ -28,55 +31,66 @@ use kernel::request::RequestId;
 use crate::audit::layout::SEQUENCE_KEY;
 use crate::audit::log::Line;
 use crate::audit::text::{Flag, Json, Sealed};
-use crate::entropy;
 
 /// Writes an event as a line that lacks only its sequence.
 pub fn encode(event: &Event, origin: &str) -> Result<Line, Failure> {
-    encode_with(event, origin, Vec::new())
+    let mut json = Json::default();
+    write(&mut json, event, origin, Vec::new())?;
+    Ok(Line(json.into_bytes()))
 }
 
-/// As [`encode`], for an event whose personal values were taken out and sealed.
-pub fn encode_with(event: &Event, origin: &str, sealed: Vec<Sealed>) -> Result<Line, Failure> {
-    let random = entropy::bytes::<10>()?;
-    let uid = uuid::Builder::from_unix_timestamp_millis(event.time.as_millis(), &random).into_uuid();
-    let mut json = Json::begin_with(sealed);
+/// As [`encode`], for an event whose personal values were taken out and sealed, in memory that the thread keeps for this: the
+/// line is lent.
+pub fn lend<T>(event: &Event, origin: &str, sealed: Vec<Sealed>, take: impl FnOnce(&[u8]) -> T) -> Result<T, Failure> {
+    let lend = |json: &mut Json| {
+        write(json, event, origin, sealed)?;
+        Ok(take(json.bytes()))
+    };
+    // A thread that ends has given its memory back already.
+    match KEPT.try_with(Cell::take) {
+        Ok(mut json) => {
+            let taken = lend(&mut json);
+            let _memory_alone = KEPT.try_with(|kept| kept.set(json));
+            taken
+        }
+        Err(_) => lend(&mut Json::default()),
+    }
+}
+
+fn write(json: &mut Json, event: &Event, origin: &str, sealed: Vec<Sealed>) -> Result<(), Failure> {
+    let uid = uid::next(event.time)?;
+    json.begin_again(sealed);
     match &event.body {
-        Body::Decision(facts) => http::decision(&mut json, facts, event.time),
-        Body::Exchange(facts) => http::exchange(&mut json, facts),
-        Body::StreamOpen(facts) => network::stream_open(&mut json, facts),
-        Body::Connections(facts) => network::connections(&mut json, facts),
-        Body::Authentication(facts) => identity::authentication(&mut json, facts),
-        Body::Authorization(facts) => identity::authorization(&mut json, facts),
-        Body::Account(facts) => identity::account(&mut json, facts),
-        Body::Entity(facts) => operation::entity(&mut json, facts),
-        Body::Lifecycle(facts) => operation::lifecycle(&mut json, facts),
-        Body::Finding(facts) => finding::finding(&mut json, facts, &uid),
+        Body::Decision(facts) => http::decision(json, facts, event.time),
+        Body::Exchange(facts) => http::exchange(json, facts),
+        Body::StreamOpen(facts) => network::stream_open(json, facts),
+        Body::Connections(facts) => network::connections(json, facts),
+        Body::Authentication(facts) => identity::authentication(json, facts),
+        Body::Authorization(facts) => identity::authorization(json, facts),
+        Body::Account(facts) => identity::account(json, facts),
+        Body::Entity(facts) => operation::entity(json, facts),
+        Body::Lifecycle(facts) => operation::lifecycle(json, facts),
+        Body::Finding(facts) => finding::finding(json, facts, &uid),
     }
     json.number("time", event.time.as_millis());
-    json.object("metadata", |json| {
-        json.text("version", OCSF_VERSION);
-        json.object("product", product);
-        let profiles = profiles(&event.body);
-        if !profiles.is_empty() {
-            json.list("profiles", profiles.iter().copied());
-        }
-        json.text("log_name", "audit");
-        json.text("log_provider", origin);
-        json.shown("uid", uid);
-    });
-    let mut line = json.into_bytes();
-    // Opens `metadata` again, and leaves it and the record open: the writer closes both.
-    line.pop();
+    json.key("metadata");
+    let line = json.bytes();
+    line.extend_from_slice(METADATA.as_bytes());
+    line.extend_from_slice(profiles(&event.body).as_bytes());
+    json.text("log_provider", origin);
+    json.uuid("uid", &uid);
+    // Leaves `metadata` and the record open: the writer closes both.
+    let line = json.bytes();
     line.push(b',');
     line.extend_from_slice(SEQUENCE_KEY);
-    Ok(Line(line))
+    Ok(())
 }
 
 /// Those whose attributes a record has: `actor` is of `host` in the network classes, `action_id` of `security_control`.
-const fn profiles(body: &Body) -> &'static [&'static str] {
+const fn profiles(body: &Body) -> &'static str {
     match body {
-        Body::Decision(_) => &["host", "security_control"],
-        Body::StreamOpen(_) => &["host"],
+        Body::Decision(_) => ",\"profiles\":[\"host\",\"security_control\"]",
+        Body::StreamOpen(_) => ",\"profiles\":[\"host\"]",
         Body::Exchange(_)
         | Body::Connections(_)
         | Body::Authentication(_)
@@ -84,7 +98,7 @@ const fn profiles(body: &Body) -> &'static [&'static str] {
         | Body::Account(_)
         | Body::Entity(_)
         | Body::Lifecycle(_)
-        | Body::Finding(_) => &[],
+        | Body::Finding(_) => "",
     }
 }
 
@@ -178,7 +192,7 @@ fn request_field(json: &mut Json, request: Option<RequestId>) {
 fn client(json: &mut Json, client: Option<&Client>) {
     if let Some(client) = client {
         json.object("src_endpoint", |json| {
-            json.shown("ip", client.address);
+            json.address("ip", client.address);
             json.number("port", client.port.into());
         });
     }
@@ -187,7 +201,7 @@ fn client(json: &mut Json, client: Option<&Client>) {
 fn changed_by(json: &mut Json, by: &ChangedBy) {
     match by {
         ChangedBy::Person(subject) => json.object("user", |json| json.joined("uid", &subject.issuer, b'#', &subject.sub)),
-        ChangedBy::Operator { uid } => json.object("user", |json| json.shown("uid", uid)),
+        ChangedBy::Operator { uid } => json.object("user", |json| json.text("uid", &uid.to_string())),
         ChangedBy::Gateway => json.text("app_name", "portcullis"),
     }
 }
@@ -215,10 +229,22 @@ enum Severity {
     High = 4,
 }
 
+thread_local! {
+    /// What records are written in.
+    static KEPT: Cell<Json> = Cell::default();
+}
+
 /// The released version of the schema that records follow.
 pub const OCSF_VERSION: &str = "1.6.0";
 
 const PRODUCT_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What `metadata` begins with. A test compares it with the two constants above.
+const METADATA: &str = concat!(
+    "{\"version\":\"1.6.0\",\"product\":{\"name\":\"Portcullis\",\"vendor_name\":\"Portcullis\",\"version\":\"",
+    env!("CARGO_PKG_VERSION"),
+    "\"}"
+);
 const ACCOUNT_CHANGE: u64 = 3_001;
 const AUTHENTICATION: u64 = 3_002;
 const AUTHORIZE_SESSION: u64 = 3_003;

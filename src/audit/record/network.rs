@@ -38,7 +38,7 @@ pub(super) fn connections(json: &mut Json, facts: &ConnectionsFacts) {
     json.number("count", facts.count);
     json.number("start_time", facts.since.as_millis());
     if let Some(last) = facts.last {
-        json.object("src_endpoint", |json| json.shown("ip", last));
+        json.object("src_endpoint", |json| json.address("ip", last));
     }
     json.object("dst_endpoint", |json| json.text("svc_name", &facts.listener));
     own(json, |json| {

@@ -121,6 +121,8 @@ fn traffic(detail: Detail) -> Vec<Body> {
 
 pub fn decision(detail: Detail, verdict: Verdict, method: &str) -> Body {
     let text = |value: &str| said(detail, value.to_owned());
+    // One that can be a host, and one that cannot: they stand in different places.
+    let server_name = text(if verdict == Verdict::Deny { "app test" } else { "app.test" });
     Body::Decision(Box::new(DecisionFacts {
         request_id: RequestId::new([9; 16]),
         verdict,
@@ -133,7 +135,7 @@ pub fn decision(detail: Detail, verdict: Verdict, method: &str) -> Body {
         target: text("/a/b"),
         parameters: said(detail, ("page".to_owned(), "2".to_owned())).into_iter().collect(),
         listener: "https".into(),
-        server_name: text("app.test"),
+        server_name,
         client: client(),
         peer: said(detail, [10, 0, 0, 1].into()),
         user_agent: text("curl/8"),

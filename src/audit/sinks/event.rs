@@ -101,8 +101,7 @@ impl Item {
             "app": product,
             "unmapped": { "portcullis": { "event": "checkpoint", "size": head.size, "checkpoint": head.note } },
             "time": now_ms,
-            "metadata": { "version": OCSF_VERSION, "product": product, "log_name": "audit",
-                "log_provider": origin, "uid": uid },
+            "metadata": { "version": OCSF_VERSION, "product": product, "log_provider": origin, "uid": uid },
         });
         let brief = Brief {
             class: CHECKPOINT_CLASS,

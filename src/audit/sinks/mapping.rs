@@ -100,7 +100,7 @@ pub const ECS: &[Row] = &[
     row("user.target.id", &["/user/uid"]),
     row("user.target.email", &["/user/email_addr"]),
     row("rule.name", &["/unmapped/portcullis/rule", "/finding_info/analytic/name"]),
-    row("tls.client.server_name", &["/unmapped/portcullis/server_name"]),
+    row("tls.client.server_name", &["/unmapped/portcullis/server_name", "/dst_endpoint/hostname"]),
     row("observer.vendor", &["/metadata/product/vendor_name"]),
     row("observer.product", &["/metadata/product/name"]),
     row("observer.version", &["/metadata/product/version"]),

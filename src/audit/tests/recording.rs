@@ -8,8 +8,8 @@ use kernel::Failure;
 use tempfile::tempdir;
 
 use crate::audit::fixtures::{allow, check_log, clock, exchange_end, records, runtime, settings, sign_in, start};
-use crate::audit::log::{Line, Need};
-use crate::audit::queue::{Gather, Item, Phase, Queue};
+use crate::audit::log::Need;
+use crate::audit::queue::{Gather, Phase, Queue};
 use crate::audit::{Durability, Recorder};
 
 fn check_durability(durability: Durability, expected_syncs: u64) {
@@ -95,29 +95,47 @@ fn records_of_many_tasks_are_all_there_in_one_sequence() {
     assert_eq!((stats.records, stats.size, stats.queue_depth, stats.faults), (400, 400, 0, 0));
 }
 
-fn item() -> Item {
-    Item { line: Line(Vec::new()), need: Need::Written, reply: None }
+fn push(queue: &Queue) -> Result<(), Failure> {
+    queue.push(b"", Need::Written).map(drop)
 }
 
 #[test]
 fn a_full_queue_is_a_failure_and_ends_of_exchanges_still_find_their_place() {
     let queue = Queue::new(2);
-    assert_eq!([queue.push(item()), queue.push(item()), queue.push(item())], [Ok(()), Ok(()), Err(Failure::Audit)]);
+    assert_eq!([push(&queue), queue.push_unwatched(b""), push(&queue)], [Ok(()), Ok(()), Err(Failure::Audit)]);
     for _ in 0..100 {
-        assert_eq!(queue.push_end(Line(Vec::new())), Ok(()));
+        assert_eq!(queue.push_end(b""), Ok(()));
     }
-    let work = queue.take(None, Gather::default(), 10);
-    assert_eq!((work.items.len(), work.ends.len(), work.phase), (2, 100, Phase::Open));
-    assert_eq!(queue.push(item()), Ok(()));
+    let (batch, phase) = queue.take(None, Gather::default(), None);
+    assert_eq!((batch.items(), batch.ends(), phase), (2, 100, Phase::Open));
+    assert_eq!(push(&queue), Ok(()));
+}
+
+#[test]
+fn what_is_more_than_a_batch_comes_in_order_and_counts_until_it_is_taken() {
+    let queue = Queue::new(10_000);
+    for number in 0..10_000_u32 {
+        let line = number.to_be_bytes();
+        if number % 3 == 0 { queue.push_end(&line).unwrap() } else { queue.push_unwatched(&line).unwrap() }
+    }
+    let (mut found, mut spent) = (Vec::new(), None);
+    while queue.depth() > 0 {
+        let (mut batch, _) = queue.take(None, Gather::default(), spent.take());
+        assert_eq!(found.len() + batch.lines.len() + queue.depth(), 10_000);
+        found.extend(batch.lines.iter().map(|line| u32::from_be_bytes(line.try_into().unwrap())));
+        batch.clear();
+        spent = Some(batch);
+    }
+    assert_eq!(found, (0..10_000).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_closed_queue_gives_what_it_holds_and_takes_no_more() {
     let queue = Queue::new(2);
-    queue.push(item()).unwrap();
+    push(&queue).unwrap();
     queue.close();
-    assert_eq!((queue.push(item()), queue.push_end(Line(Vec::new()))), (Err(Failure::Audit), Err(Failure::Audit)));
-    assert_eq!((queue.take(None, Gather::default(), 10).items.len(), queue.depth()), (1, 0));
+    assert_eq!((push(&queue), queue.push_end(b"")), (Err(Failure::Audit), Err(Failure::Audit)));
+    assert_eq!((queue.take(None, Gather::default(), None).0.items(), queue.depth()), (1, 0));
 }
 
 #[test]

@@ -5,11 +5,9 @@
 use std::time::Instant;
 
 use tempfile::tempdir;
-use tokio::sync::oneshot;
 
 use crate::audit::fixtures::{check_log, clock, exchange_end, settings};
 use crate::audit::log::{Line, Need};
-use crate::audit::queue::Item;
 use crate::audit::record::encode;
 use crate::audit::{Durability, QUEUE, Recorder, SEGMENT_BYTES, Settings};
 
@@ -56,12 +54,10 @@ async fn push(recorder: Recorder, need: Need, records: u64) {
     for start in (0..records).step_by(AT_ONCE as usize) {
         let mut answers = Vec::new();
         for _ in start..(start + AT_ONCE).min(records) {
-            let (reply, answer) = oneshot::channel();
-            recorder.queue().push(Item { line: line.clone(), need, reply: Some(reply) }).unwrap();
-            answers.push(answer);
+            answers.push(recorder.queue().push(&line.0, need).unwrap());
         }
         for answer in answers {
-            answer.await.unwrap().unwrap();
+            answer.await.unwrap();
         }
     }
 }
