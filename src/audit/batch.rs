@@ -231,6 +231,8 @@ const KEPT_BYTES: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
     use std::pin::pin;
 
     use super::*;

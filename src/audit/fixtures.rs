@@ -249,6 +249,9 @@ impl MediaFile for BadFile {
     fn read_prefix(&self, length: u64) -> io::Result<Vec<u8>> {
         self.file.read_prefix(length)
     }
+    fn put_copy(&self, path: &Path, length: u64) -> io::Result<()> {
+        fail(&self.ill).and_then(|()| self.file.put_copy(path, length))
+    }
     fn is_at(&self, path: &Path) -> bool {
         self.file.is_at(path)
     }

@@ -1,7 +1,7 @@
 //! The port to the file system. Small, so that tests can put a failing disk behind it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,9 @@ pub trait MediaFile: Send {
     fn allocate(&mut self, start: u64, end: u64) -> io::Result<()>;
     /// The first `length` bytes, from the disk as far as the system lets us ask it.
     fn read_prefix(&self, length: u64) -> io::Result<Vec<u8>>;
+    /// Puts a file with the first `length` bytes of this one in place at `path`, on disk when this returns. However long it
+    /// is, little of it is held in memory.
+    fn put_copy(&self, path: &Path, length: u64) -> io::Result<()>;
     /// Whether the file is still the one that stands at `path`.
     fn is_at(&self, path: &Path) -> bool;
 }
@@ -89,6 +92,19 @@ impl MediaFile for DiskFile {
         let mut content = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         self.0.read_exact_at(&mut content, 0)?;
         Ok(content)
+    }
+
+    fn put_copy(&self, path: &Path, length: u64) -> io::Result<()> {
+        let draft = draft(path);
+        let mut copy = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&draft)?;
+        // What is appended goes to the end, wherever reading stands.
+        let mut from = &self.0;
+        from.rewind()?;
+        if io::copy(&mut from.take(length), &mut copy)? != length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        copy.sync_data()?;
+        fs::rename(&draft, path)
     }
 
     fn is_at(&self, path: &Path) -> bool {

@@ -115,6 +115,8 @@ const DIGITS_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
     use proptest::prelude::*;
 
     use super::*;

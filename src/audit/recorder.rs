@@ -11,7 +11,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use kernel::Failure;
-use kernel::event::{Event, Weight};
+use kernel::event::{Body, Event, Weight};
+use kernel::policy::Reason;
 use kernel::policy::permit::{Admitted, Recorded};
 use prometheus_client::registry::Registry;
 use zeroize::Zeroizing;
@@ -162,11 +163,18 @@ impl Recorder {
         match (&kept, self.shared.observer.get()) {
             (Ok(()), Some(observer)) => observer.kept(&event),
             (Ok(()), None) => {}
+            (Err(_), _) if says_that_nothing_was_kept(&event.body) => {}
             (Err(_), _) => {
                 self.shared.meters.refused.inc();
             }
         }
         kept
+    }
+
+    /// An event as records show it: with pseudonyms where people are sealed, with networks where addresses are not kept. For
+    /// whoever tells others of it.
+    pub async fn shown(&self, event: &Event) -> Result<Event, Failure> {
+        pseudonym::prepare(event, &self.privacy).await.map(|(event, _)| event.into_owned())
     }
 
     /// Names who sees every event that is kept. The first one stays.
@@ -261,6 +269,11 @@ impl Recorder {
             }
         }
     }
+}
+
+/// Whether an event tells of a request that was refused because its record could not be kept: that was counted already.
+fn says_that_nothing_was_kept(body: &Body) -> bool {
+    matches!(body, Body::Decision(facts) if facts.reason == Some(Reason::AuditUnavailable))
 }
 
 impl fmt::Debug for Settings {

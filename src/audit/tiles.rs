@@ -183,13 +183,8 @@ impl Level {
         if self.file.is_at(&self.path) {
             return Ok(());
         }
-        if self.length > PUT_BACK_MAX {
-            // The next start makes it again from the records, without holding all of it.
-            return Err(LogFault::Gone(self.path.clone()));
-        }
-        let content = self.file.read_prefix(self.length).map_err(|source| LogFault::Read { path: self.path.clone(), source })?;
         let fault = |source| LogFault::Write { path: self.path.clone(), source };
-        media.replace(&self.path, &content).map_err(fault)?;
+        self.file.put_copy(&self.path, self.length).map_err(fault)?;
         self.file = media.open(&self.path).map_err(fault)?;
         Ok(())
     }
@@ -212,6 +207,3 @@ fn read_fault(fault: TileFault) -> LogFault {
         TileFault::Missing { path, .. } => LogFault::Altered(path),
     }
 }
-
-/// Most bytes of a file that is put back from memory: the hashes of eight million records.
-const PUT_BACK_MAX: u64 = 256 * 1024 * 1024;

@@ -1,6 +1,7 @@
 //! What a receiver is told: facts for a program, and words for the person concerned, in English and German.
 //!
-//! The person's name and e-mail address are in it, so that the receiver can ask them; no secret ever is.
+//! The person's name and e-mail address are in it, so that the receiver can ask them, unless records seal them: then the
+//! pseudonym is, and the address's network. No secret ever is.
 
 use kernel::detection::{DetectionRule, FindingFacts};
 use kernel::identity::Email;

@@ -77,10 +77,16 @@ pub async fn run(gateway: Arc<Gateway>, watch: Arc<Watch>, mut signals: Signals,
         };
         gateway.metrics.found(facts.rule);
         let event = Event { time: gateway.clock.now(), body: Body::Finding(Box::new(facts.clone())) };
-        if let Err(failure) = gateway.audit.keep(event).await {
-            tracing::error!(error = %failure, detection = facts.rule.name(), "a finding was not recorded");
+        let rule = facts.rule.name();
+        // Whoever is told outside learns what the record says, and no name that is sealed in it.
+        match gateway.audit.shown(&event).await {
+            Ok(Event { body: Body::Finding(shown), .. }) => notifier.tell(*shown),
+            Ok(_) => {}
+            Err(failure) => tracing::error!(error = %failure, detection = rule, "a finding is not told: the person's key cannot be had"),
         }
-        notifier.tell(facts);
+        if let Err(failure) = gateway.audit.keep(event).await {
+            tracing::error!(error = %failure, detection = rule, "a finding was not recorded");
+        }
     }
 }
 

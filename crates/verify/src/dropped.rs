@@ -53,7 +53,7 @@ impl Dropped {
 pub fn statement(record: &[u8]) -> Option<Statement> {
     let record: Record = serde_json::from_slice(record).ok()?;
     let own = record.unmapped.portcullis;
-    (own.event == EVENT).then_some(Statement { end: own.end, time: record.time })
+    (own.event == EVENT).then_some(Statement { end: own.next, time: record.time })
 }
 
 #[derive(Deserialize)]
@@ -70,7 +70,7 @@ struct Unmapped {
 #[derive(Deserialize)]
 struct Own {
     event: String,
-    end: u64,
+    next: u64,
 }
 
 /// The gateway's word for the event.

@@ -123,6 +123,13 @@ pub fn by_email(email: &str) -> Subject {
     Subject { issuer: String::new(), sub: email.to_owned() }
 }
 
+/// Whether a name is one that records give to a person, and no name of theirs.
+#[must_use]
+pub fn is_pseudonym(name: &str) -> bool {
+    let random = name.strip_prefix(ISSUER).and_then(|rest| rest.strip_prefix('#'));
+    random.is_some_and(|random| !random.is_empty() && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// The network of an address.
 #[must_use]
 pub fn network(address: IpAddr) -> IpAddr {

@@ -121,6 +121,31 @@ fn sealed(keys: &Arc<Drawer>) -> Privacy {
     Privacy { personal: Personal::Sealed(Arc::<Drawer>::clone(keys)), addresses: Addresses::Full }
 }
 
+/// What others are told of an event, a webhook say, is what its record shows.
+#[test]
+fn what_is_told_of_an_event_names_nobody_that_its_record_does_not() {
+    let folder = tempdir().unwrap();
+    let plain = start(folder.path());
+    let sealed = plain.clone().with_privacy(sealed(&Arc::default()));
+    let nobody = plain.clone().with_privacy(Privacy { personal: Personal::Sealed(Arc::new(NoKeys)), addresses: Addresses::Full });
+    let runtime = runtime();
+    let mut shown = Vec::new();
+    for event in events() {
+        assert_eq!(format!("{:?}", runtime.block_on(plain.shown(&event)).unwrap()), format!("{event:?}"));
+        shown.push(format!("{:?}", runtime.block_on(sealed.shown(&event)).unwrap()));
+        assert!(runtime.block_on(nobody.shown(&event)).is_err(), "no key is no reason to name anybody");
+    }
+    assert!(shown.iter().all(|text| text.contains("pseudonym") && PERSONAL.iter().all(|word| !text.contains(word))), "{shown:?}");
+}
+
+#[test]
+fn a_pseudonym_is_known_for_one() {
+    assert!(super::is_pseudonym("pseudonym#00000000000000000000000000000001"));
+    for name in ["", "pseudonym", "pseudonym#", "pseudonym#ana@example.com", "ana@example.com", "https://idp.test#00ff", "pseudonym#äf"] {
+        assert!(!super::is_pseudonym(name), "{name}");
+    }
+}
+
 #[test]
 fn plain_records_name_people() {
     let (_folder, lines) = write(Privacy::default());

@@ -64,7 +64,7 @@ pub(super) fn entity(json: &mut Json, facts: &EntityFacts) {
             EntityChange::DropRecords { first, end, segments } => {
                 json.text("event", "drop_records");
                 json.number("first", *first);
-                json.number("end", *end);
+                json.number("next", *end);
                 json.number("segments", *segments);
             }
             EntityChange::SinkGap { sink, first, last } => {

@@ -38,6 +38,8 @@ const LOW_BITS: u32 = 62;
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
     use super::*;
 
     #[test]

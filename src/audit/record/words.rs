@@ -56,7 +56,7 @@ pub const EVENTS: &[(&str, &str, &str)] = &[
         "Somebody read the audit log with `portcullis audit`; written before anything is shown.",
         "`by` = `operator` where nobody was on duty.",
     ),
-    ("drop_records", "Records whose retention is over were dropped.", "`first` and `end` that `audit.retention` does not explain."),
+    ("drop_records", "Records whose retention is over were dropped.", "`first` and `next` that `audit.retention` does not explain."),
     (
         "sink_gap",
         "A sink passed over records, `first` to `last`: its backlog overflowed, or they were dropped from disk before it had them.",
@@ -177,10 +177,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("unmapped.portcullis.config", "hash of the configuration"),
     ("unmapped.portcullis.decision", "`allow`, `challenge`, `deny`, `fail`"),
     ("unmapped.portcullis.detection", "the rule of detection"),
-    (
-        "unmapped.portcullis.end",
-        "with `expire`: `expire_idle` or `expire_absolute`; with `drop_records`: the first record that was not dropped",
-    ),
+    ("unmapped.portcullis.end", "why the session ended: `expire_idle`, `expire_absolute`, `replace`"),
     ("unmapped.portcullis.event", "our own word for what happened"),
     ("unmapped.portcullis.factor", "`totp`, `webauthn`, `recovery-code`"),
     ("unmapped.portcullis.factor_age_s", "seconds since the factor was shown"),
@@ -194,6 +191,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("unmapped.portcullis.last", "the last record that a sink passed over"),
     ("unmapped.portcullis.listener", "the `[[listener]]`"),
     ("unmapped.portcullis.method", "the method, where OCSF does not list it"),
+    ("unmapped.portcullis.next", "the first record that was not dropped"),
     ("unmapped.portcullis.other_address", "the other network's address"),
     ("unmapped.portcullis.outcome", "`complete`, `client_left`, `upstream_failed`, `cut`"),
     ("unmapped.portcullis.parameters[].name", "a query parameter that the route lists in `recorded_parameters`"),

@@ -163,6 +163,6 @@ mod tests {
         let record =
             records(folder.path()).into_iter().rfind(|record| record["unmapped"]["portcullis"]["event"] == "drop_records").unwrap();
         let own = &record["unmapped"]["portcullis"];
-        assert_eq!((own["first"].as_u64(), own["end"].as_u64(), own["by"].as_str()), (Some(0), Some(end), Some("gateway")));
+        assert_eq!((own["first"].as_u64(), own["next"].as_u64(), own["by"].as_str()), (Some(0), Some(end), Some("gateway")));
     }
 }

@@ -90,7 +90,7 @@ fn a_statement_that_was_written_into_the_file_drops_nothing() {
     runtime().block_on(recorder.keep(drop_event(u64::from(u32::MAX)))).unwrap();
     recorder.shutdown();
     let path = layout::segments(folder.path()).unwrap().pop().unwrap().records;
-    let forged = fs::read_to_string(&path).unwrap().replace(&format!("\"end\":{}", u32::MAX), &format!("\"end\":{end}"));
+    let forged = fs::read_to_string(&path).unwrap().replace(&format!("\"next\":{}", u32::MAX), &format!("\"next\":{end}"));
     fs::write(&path, forged).unwrap();
     assert!(matches!(drop_segments(folder.path(), end), Err(DropFault::Unprovable(_))));
 }

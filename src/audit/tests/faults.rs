@@ -92,6 +92,46 @@ fn a_removed_file_is_noticed_and_written_anew() {
     assert_eq!(check_log(folder.path()).findings, []);
 }
 
+#[test]
+fn hashes_that_are_removed_while_the_log_is_written_are_put_back() {
+    let folder = tempdir().unwrap();
+    let settings = crate::audit::Settings { segment_bytes: 4_000, ..settings(folder.path(), Durability::Written) };
+    let recorder = Recorder::start(settings, clock()).unwrap();
+    let runtime = runtime();
+    // More than a tile, so that the second level has hashes too.
+    let keep = |count: u16| (0..count).filter(|_| runtime.block_on(recorder.keep(allow(1))).is_ok()).count();
+    assert_eq!(keep(300), 300);
+    for level in 0..2 {
+        fs::remove_file(layout::tiles(folder.path(), level)).unwrap();
+    }
+    // The end of a segment extends them, and finds that they are gone.
+    while recorder.stats().faults == 0 {
+        keep(1);
+    }
+    while !recorder.is_available() {
+        std::thread::yield_now();
+    }
+    assert_eq!(keep(300), 300);
+    recorder.shutdown();
+    assert!(records(folder.path()).len() >= 600);
+    assert_eq!(check_log(folder.path()).findings, []);
+}
+
+/// A refusal for want of a record is one request, though its own record cannot be kept either.
+#[test]
+fn a_request_that_cannot_be_recorded_is_counted_once() {
+    let folder = tempdir().unwrap();
+    let recorder = start(folder.path());
+    recorder.shutdown();
+    let mut refusal = crate::audit::fixtures::decision(1);
+    refusal.verdict = kernel::event::Verdict::Fail;
+    refusal.reason = Some(kernel::policy::Reason::AuditUnavailable);
+    let runtime = runtime();
+    assert_eq!(runtime.block_on(recorder.keep(allow(1))), Err(Failure::Audit));
+    assert_eq!(runtime.block_on(recorder.keep(crate::audit::fixtures::event(Body::Decision(Box::new(refusal))))), Err(Failure::Audit));
+    assert_eq!(recorder.stats().refused, 1);
+}
+
 /// Where records come fast, not every batch looks whether its file is still there: what was acknowledged before somebody
 /// does is not lost for that.
 #[test]

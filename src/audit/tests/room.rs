@@ -91,6 +91,10 @@ impl MediaFile for SmallFile {
     fn read_prefix(&self, length: u64) -> io::Result<Vec<u8>> {
         self.file.read_prefix(length)
     }
+    fn put_copy(&self, path: &Path, length: u64) -> io::Result<()> {
+        self.disk.take(length)?;
+        self.file.put_copy(path, length)
+    }
     fn is_at(&self, path: &Path) -> bool {
         self.file.is_at(path)
     }

@@ -79,7 +79,7 @@ fn write(arguments: &ExportArgs, reading: &Reading) -> Result<Exported, String> 
         let synced = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|out| out.sync_all());
         synced.map_err(|fault| said(path, fault))?;
     }
-    reading.record("export", &arguments.filters.said(now, &reading.keys), exported.records)?;
+    reading.record("export", &arguments.filters.said(now, &reading.keys, reading.names), exported.records)?;
     // The proof first: an export that is there has one.
     let wanted = [(&proof, exported.records > 0), (&names, exported.revealed > 0), (file, true)];
     for (path, _) in wanted.into_iter().filter(|(_, is_wanted)| *is_wanted) {

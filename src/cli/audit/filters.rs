@@ -6,7 +6,7 @@ use clap::Args;
 use kernel::policy::Reason;
 use kernel::time::Timestamp;
 
-use crate::audit::pseudonym::KeyBook;
+use crate::audit::pseudonym::{KeyBook, is_pseudonym};
 use crate::audit::search::filter::{Filter, ID_LETTERS};
 use crate::config::values::parse_duration;
 
@@ -45,6 +45,13 @@ pub enum Moment {
     Ago(Duration),
 }
 
+/// Whether the record of a reading may name people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    Plain,
+    Sealed,
+}
+
 impl FilterArgs {
     /// The filter, at this moment. A person is looked for by every name that records may have for them.
     pub fn filter(&self, now: Timestamp, keys: &KeyBook) -> Filter {
@@ -65,13 +72,18 @@ impl FilterArgs {
         }
     }
 
-    /// The conditions in words, for the record of the reading. Whoever is named by pseudonym in records is so here too.
-    pub fn said(&self, now: Timestamp, keys: &KeyBook) -> String {
+    /// The conditions in words, for the record of the reading. Where records seal people, nobody is named here either: not
+    /// even somebody of whom nothing is known, who is a person all the same.
+    pub fn said(&self, now: Timestamp, keys: &KeyBook, names: Names) -> String {
         let mut words = Vec::new();
         for user in &self.user {
             let mut pseudonyms = keys.pseudonyms(user);
             pseudonyms.sort();
-            let named = if pseudonyms.is_empty() { vec![user.clone()] } else { pseudonyms };
+            let named = match names {
+                _ if !pseudonyms.is_empty() => pseudonyms,
+                Names::Sealed if !is_pseudonym(user) => vec!["(somebody unknown)".to_owned()],
+                Names::Sealed | Names::Plain => vec![user.clone()],
+            };
             words.extend(named.into_iter().map(|name| format!("--user {name}")));
         }
         let lists = [
@@ -123,6 +135,14 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
     use super::*;
+
+    #[test]
+    fn the_record_of_a_reading_names_nobody_where_records_are_sealed() {
+        let filters = FilterArgs { user: vec!["ana@example.com".to_owned(), "pseudonym#00ff".to_owned()], ..FilterArgs::default() };
+        let said = |names| filters.said(Timestamp::from_seconds(0), &KeyBook::default(), names);
+        assert_eq!(said(Names::Plain), "--user ana@example.com --user pseudonym#00ff");
+        assert_eq!(said(Names::Sealed), "--user (somebody unknown) --user pseudonym#00ff");
+    }
 
     #[test]
     fn times_are_read_as_people_write_them() {

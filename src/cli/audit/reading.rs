@@ -10,10 +10,11 @@ use kernel::event::{Body, ChangedBy, EntityChange, EntityFacts, Event};
 use zeroize::Zeroizing;
 
 use super::super::orders;
+use super::filters::Names;
 use crate::audit::Recorder;
 use crate::audit::pseudonym::{KeyBook, Person, PersonKey};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Personal};
 use crate::server::audit_settings;
 use crate::server::control::{self, ControlFault, Order, Outcome};
 use crate::store::sealing::KeyRing;
@@ -26,6 +27,8 @@ pub struct Reading {
     pub folder: PathBuf,
     /// What opens the names in it.
     pub keys: KeyBook,
+    /// Whether the record of the reading may name people.
+    pub names: Names,
     config_dir: PathBuf,
     state_dir: PathBuf,
 }
@@ -43,7 +46,8 @@ impl Reading {
             ));
         }
         let state_dir = orders::state_dir(config_dir)?;
-        Ok(Self { folder, keys: read_keys(config_dir), config_dir: config_dir.to_owned(), state_dir })
+        let (keys, names) = read_keys(config_dir);
+        Ok(Self { folder, keys, names, config_dir: config_dir.to_owned(), state_dir })
     }
 
     /// Puts the reading on record. What was found may be shown when this returned, and not otherwise.
@@ -92,13 +96,18 @@ fn is_same(one: &Path, other: &Path) -> bool {
 }
 
 /// The keys of everybody, where the configuration can be read and there are some. Without them people stay pseudonyms.
-fn read_keys(config_dir: &Path) -> KeyBook {
-    let Ok(loaded) = config::load(config_dir) else { return KeyBook::default() };
+fn read_keys(config_dir: &Path) -> (KeyBook, Names) {
+    // What cannot be read may ask for sealed names.
+    let Ok(loaded) = config::load(config_dir) else { return (KeyBook::default(), Names::Sealed) };
+    let names = match loaded.config.audit.personal {
+        Personal::Plain => Names::Plain,
+        Personal::Sealed => Names::Sealed,
+    };
     match open_keys(&loaded.config) {
-        Ok(book) => book,
+        Ok(book) => (book, names),
         Err(why) => {
             anstream::eprintln!("people are shown by pseudonym: {why}");
-            KeyBook::default()
+            (KeyBook::default(), names)
         }
     }
 }

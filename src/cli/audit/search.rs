@@ -45,7 +45,7 @@ pub fn run(arguments: &SearchArgs, reading: &Reading) -> ExitCode {
         Ok(answer) => answer,
         Err(fault) => return finish(Err(fault), &reading.folder),
     };
-    if let Err(message) = reading.record("search", &arguments.filters.said(now, &reading.keys), found.len() as u64) {
+    if let Err(message) = reading.record("search", &arguments.filters.said(now, &reading.keys, reading.names), found.len() as u64) {
         return wrong(&message);
     }
     let lines: Vec<_> = found.iter().map(|found| String::from_utf8_lossy(&found.line)).collect();

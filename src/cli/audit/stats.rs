@@ -60,7 +60,7 @@ pub fn run(arguments: &StatsArgs, reading: &Reading) -> ExitCode {
         Ok(stats) => stats,
         Err(fault) => return finish(Err(fault), &reading.folder),
     };
-    if let Err(message) = reading.record("stats", &arguments.filters.said(now, &reading.keys), stats.records) {
+    if let Err(message) = reading.record("stats", &arguments.filters.said(now, &reading.keys, reading.names), stats.records) {
         return wrong(&message);
     }
     let page = page(&stats);

@@ -41,7 +41,7 @@ pub fn run(arguments: &TailArgs, reading: &Reading) -> ExitCode {
         Ok(begun) => begun,
         Err(fault) => return finish(Err(fault), &reading.folder),
     };
-    let mut said = arguments.filters.said(now, &reading.keys);
+    let mut said = arguments.filters.said(now, &reading.keys, reading.names);
     if arguments.follow {
         said = format!("--follow {said}").trim_end().to_owned();
     }

@@ -186,6 +186,9 @@ impl MediaFile for TracedFile {
         self.inner.read_prefix(length)
     }
 
+    fn put_copy(&self, path: &Path, length: u64) -> io::Result<()> {
+        self.inner.put_copy(path, length)
+    }
     fn is_at(&self, path: &Path) -> bool {
         self.inner.is_at(path)
     }

@@ -79,7 +79,7 @@ fn a_changed_or_removed_file_about_dropped_records_is_named() {
 #[test]
 fn a_statement_that_was_altered_in_the_log_is_named() {
     let log = dropped();
-    log.edit(2, |lines| lines[0] = lines[0].replace("\"end\":20", "\"end\":30"));
+    log.edit(2, |lines| lines[0] = lines[0].replace("\"next\":20", "\"next\":30"));
     assert_eq!((log.first().kind, log.first().sequence), (FindingKind::Altered, Some(40)));
 }
 

@@ -89,7 +89,7 @@ impl Log {
     /// Writes a segment of one record, which says that those before `end` were dropped.
     pub fn record_drop(&mut self, end: u64) -> Dropped {
         let recorded = self.tree.size();
-        let own = format!(r#""event":"drop_records","first":0,"end":{end},"segments":1"#);
+        let own = format!(r#""event":"drop_records","first":0,"next":{end},"segments":1"#);
         self.write_segment(recorded + 1, 1, &|_, sequence| line(&own, sequence));
         self.write_hashes();
         let dropped = Dropped { end, recorded };
