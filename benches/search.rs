@@ -167,6 +167,7 @@ fn decision(number: u64) -> DecisionFacts {
         server_name: Some(format!("route-{route}.prod.example.com")),
         client: Client { address: [10, 0, (person >> 8) as u8, person as u8].into(), port: 40_000 },
         peer: None,
+        client_certificate: None,
         user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned()),
         actor: Some(Actor {
             subject: Subject { issuer: "https://idp.example.com".to_owned(), sub: format!("person-{person}") },

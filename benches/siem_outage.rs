@@ -153,6 +153,7 @@ fn record(number: u64) -> Event {
         server_name: Some("app.localhost".to_owned()),
         client: Client { address: [192, 0, 2, 1].into(), port: 4_711 },
         peer: None,
+        client_certificate: None,
         user_agent: Some("curl/8".to_owned()),
         actor: Some(Actor {
             subject: Subject { issuer: "https://idp.test".to_owned(), sub: "ana".to_owned() },

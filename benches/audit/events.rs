@@ -30,6 +30,7 @@ pub fn decision(number: u64) -> Event {
         server_name: Some("grafana.prod.example.com".to_owned()),
         client: Client { address: [192, 0, 2, 1].into(), port: 4_711 },
         peer: None,
+        client_certificate: None,
         user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned()),
         actor: Some(Actor {
             subject: Subject { issuer: "https://idp.example.com".to_owned(), sub: "8f0d5239".to_owned() },

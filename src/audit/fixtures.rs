@@ -67,6 +67,7 @@ pub fn decision(number: u8) -> DecisionFacts {
         server_name: Some("app.test".to_owned()),
         client: Client { address: [192, 0, 2, 1].into(), port: 4_711 },
         peer: None,
+        client_certificate: None,
         user_agent: Some("curl/8".to_owned()),
         actor: Some(Actor {
             subject: Subject { issuer: "https://idp.test".to_owned(), sub: "ana".to_owned() },

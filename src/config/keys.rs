@@ -52,6 +52,7 @@ pub(super) const fn key(name: &'static str, form: Form, need: Need, meaning: &'s
     Key { name, form, need, meaning }
 }
 
+pub use super::keys_facing::{CLIENT_CERTIFICATES, HSTS, REDIRECT};
 pub use super::keys_sink::{FILTER as SINK_FILTER, SINK};
 pub use super::keys_upstream::{HEALTH, ROUTE_UPSTREAM, UPSTREAM};
 pub use super::sandbox::SANDBOX;
@@ -71,12 +72,14 @@ use Form::{Choice, Choices, Count, Duration, Flag, Named, Rate, Secret, Size, Ta
 use Need::{Default, Optional, Required};
 
 use super::detection::{DETECTION, NOTIFY};
+use super::keys_facing::TLS_PROFILES;
 
 /// `portcullis.toml`
 pub const MAIN: &[Key] = &[
     key("gateway", Table(GATEWAY), Required("[gateway]"), "The gateway itself."),
     key("listener", Tables(LISTENER), Required("[[listener]]"), "Where the gateway listens; one or more."),
     key("operations", Table(OPERATIONS), Optional("the defaults of its keys hold"), "Health and metrics."),
+    key("redirect", Table(REDIRECT), Optional("plain HTTP is not listened for"), "Where plain HTTP is sent on to https."),
     key("tls", Table(TLS), Required("[tls]"), "TLS towards clients."),
     key("idp", Tables(IDP), Required("[[idp]]"), "An OpenID Connect provider; one or more."),
     key("second_factor", Table(SECOND_FACTOR), Optional("the defaults of its keys hold"), "The second factor."),
@@ -111,6 +114,8 @@ pub const LISTENER: &[Key] = &[
     key("protocols", Choices(&["h1", "h2"]), Default("[\"h1\", \"h2\"]"), "HTTP versions offered by ALPN."),
     key("trusted_proxies", Texts, Default("[]"), "Networks whose X-Forwarded-For and PROXY headers are believed; empty means nobody's."),
     key("proxy_protocol", Flag, Default("false"), "Whether every connection must begin with a PROXY header."),
+    key("tls_profile", Choice(TLS_PROFILES), Optional("`tls.profile`"), "The TLS that this listener speaks."),
+    key("client_certificates", Table(CLIENT_CERTIFICATES), Optional("clients are not asked for one"), "Certificates that clients show."),
 ];
 
 pub const OPERATIONS: &[Key] = &[key(
@@ -123,10 +128,11 @@ pub const OPERATIONS: &[Key] = &[key(
 pub const TLS: &[Key] = &[
     key(
         "profile",
-        Choice(&["modern", "intermediate"]),
+        Choice(TLS_PROFILES),
         Default("\"modern\""),
-        "modern: TLS 1.3 only. intermediate: TLS 1.2 with AEAD and ECDHE, and 1.3.",
+        "modern: TLS 1.3 only. intermediate: TLS 1.2 with AEAD and ECDHE, and 1.3. bsi and pci: of that, AES-GCM and the curves that BSI TR-02102-2 and NIST name.",
     ),
+    key("hsts", Table(HSTS), Optional("the defaults of its keys hold"), "What browsers are told of https, on every answer."),
     key(
         "certificate",
         Tables(CERTIFICATE),
@@ -281,12 +287,21 @@ pub const ADMIN: &[Key] =
 pub const LIMITS: &[Key] = &[
     key("connections", Count, Default("10000"), "Open connections, all listeners together."),
     key("connections_per_address", Count, Default("256"), "Open connections of one client address (IPv6: one /64)."),
+    key("handshakes", Count, Default("256"), "TLS handshakes computed at once, all listeners together; others wait."),
+    key(
+        "requests",
+        Count,
+        Default("10000"),
+        "Requests that upstreams are busy with; more are refused with 503. Sign-in and the gateway's own pages go on.",
+    ),
     key("header_bytes", Size, Default("\"32KiB\""), "Bytes of a request head."),
     key("header_count", Count, Default("100"), "Fields of a request head."),
     key("streams", Count, Default("100"), "Streams open at once in one HTTP/2 connection."),
     key("handshake_timeout", Duration, Default("\"10s\""), "Time for a TLS handshake."),
     key("header_timeout", Duration, Default("\"10s\""), "Time for a request head."),
     key("keep_alive_timeout", Duration, Default("\"60s\""), "Time without a request after which a connection is closed."),
+    key("body_timeout", Duration, Default("\"60s\""), "Time between two parts of a request body that is waited for."),
+    key("stalled_timeout", Duration, Default("\"60s\""), "Time in which a client must take something of an answer that is ready."),
     key("drain_timeout", Duration, Default("\"30s\""), "Time that open requests get when the gateway stops."),
 ];
 

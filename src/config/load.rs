@@ -67,6 +67,7 @@ fn whole(main: Main, drafts: Vec<Draft>) -> Option<Config> {
         gateway: main.gateway?,
         listeners: main.listeners?.into_iter().map(|(listener, _)| listener).collect(),
         operations: main.operations,
+        redirect: main.redirect,
         tls: main.tls?,
         idps: main.idps?,
         second_factor: main.second_factor,

@@ -4,16 +4,19 @@
 //! fails is an error, and with one error there is no configuration at all.
 
 mod agree;
+mod client_facing;
 mod compile;
 mod detection;
 mod files;
 pub mod key_file;
 pub mod keys;
+mod keys_facing;
 mod keys_sink;
 mod keys_upstream;
 mod lint;
 mod load;
 mod nearest;
+mod read_facing;
 mod read_files;
 mod read_hours;
 mod read_idp;
@@ -35,6 +38,7 @@ mod syntax;
 pub mod trial;
 pub mod values;
 
+pub use client_facing::{ClientAuthority, ClientCertificates, ClientDemand, Hsts, HstsScope, Redirect, RevocationFile};
 pub use compile::compile;
 pub use detection::{Notify, WebhookTarget};
 pub use load::{Loaded, load};

@@ -109,7 +109,7 @@ pub(super) fn key(value: &Value<'_>) -> Option<Key> {
     }
 }
 
-fn file(value: &Value<'_>) -> Option<(PathBuf, Zeroizing<Vec<u8>>)> {
+pub(super) fn file(value: &Value<'_>) -> Option<(PathBuf, Zeroizing<Vec<u8>>)> {
     let path = path(value)?;
     value.desk.findings.watch(path.clone());
     match files::read(&path, Readers::Anyone) {

@@ -14,8 +14,10 @@ use kernel::quota::Rate;
 use kernel::request::host::Authority;
 use kernel::session::SessionRules;
 
+use super::client_facing::Redirect;
 use super::detection::{self, Notify};
 use super::keys;
+use super::read_facing::{self, PROFILES};
 use super::read_files;
 use super::read_idp::{idps, second_factor, second_factor_default};
 use super::read_sink;
@@ -33,6 +35,7 @@ pub(super) struct Main {
     /// `None` when one of them was not read.
     pub listeners: Option<Vec<(Listener, Place)>>,
     pub operations: Operations,
+    pub redirect: Redirect,
     pub tls: Option<Tls>,
     pub idps: Option<Vec<Idp>>,
     pub second_factor: SecondFactor,
@@ -63,6 +66,7 @@ pub(super) fn read(file: &Table<'_>) -> Main {
             let table = value.table(keys::OPERATIONS)?;
             Some(Operations { bind: table.or("bind", OPERATIONS_BIND, values::socket_address) })
         }),
+        redirect: file.or("redirect", Redirect { bind: None }, read_facing::redirect),
         tls: tls_table.as_ref().and_then(tls),
         second_factor: file.or("second_factor", second_factor_default(), |value| second_factor(value, idps.as_deref())),
         session,
@@ -130,12 +134,15 @@ fn listener(value: &Value<'_>, names: &RefCell<Vec<Box<str>>>) -> Option<Listene
         }
         Some(if required { ProxyProtocol::Required } else { ProxyProtocol::Refused })
     });
+    let tls_profile = table.value("tls_profile").map_or(Some(None), |value| value.choice(&PROFILES).map(Some));
+    let client_certificates = read_facing::client_certificates(&table);
     let bind = bind?;
     let public_port = match public_port {
         None => bind.port(),
         Some(port) => u16::try_from(port?).ok()?,
     };
-    Some(Listener { name: name?, bind, public_port, protocols, trusted_proxies, proxy_protocol: proxy_protocol? })
+    let (proxy_protocol, tls_profile, client_certificates) = (proxy_protocol?, tls_profile?, client_certificates?);
+    Some(Listener { name: name?, bind, public_port, protocols, trusted_proxies, proxy_protocol, tls_profile, client_certificates })
 }
 
 fn protocol(value: &Value<'_>) -> Option<Protocol> {
@@ -147,11 +154,11 @@ fn protocol(value: &Value<'_>) -> Option<Protocol> {
 }
 
 fn tls(table: &Table<'_>) -> Option<Tls> {
-    let profiles = [("modern", TlsProfile::Modern), ("intermediate", TlsProfile::Intermediate)];
-    let profile = table.or("profile", TlsProfile::Modern, |value| value.choice(&profiles));
+    let profile = table.or("profile", TlsProfile::Modern, |value| value.choice(&PROFILES));
+    let hsts = table.or("hsts", read_facing::HSTS_DEFAULT, read_facing::hsts);
     let read = |value: &Value<'_>| value.table(keys::CERTIFICATE).and_then(|table| read_files::certificate(&table));
     let certificates = table.need("certificate", |value| value.each_filled(read))?;
-    Some(Tls { profile, certificates })
+    Some(Tls { profile, hsts, certificates })
 }
 
 /// A name for ids: letters, digits, hyphens and underscores.
@@ -303,12 +310,16 @@ fn limits(value: &Value<'_>) -> Option<Limits> {
     Some(Limits {
         connections: count("connections", default.connections, 1_000_000),
         connections_per_address: count("connections_per_address", default.connections_per_address, 1_000_000),
+        handshakes: count("handshakes", default.handshakes, 1_000_000),
+        requests: count("requests", default.requests, 1_000_000),
         header_bytes: table.or("header_bytes", default.header_bytes, |value| values::size(value, 4_096, 1_048_576)),
         header_count: count("header_count", default.header_count, 1_000),
         streams: table.or("streams", default.streams, |value| value.count(1..=10_000)),
         handshake_timeout: span("handshake_timeout", default.handshake_timeout),
         header_timeout: span("header_timeout", default.header_timeout),
         keep_alive_timeout: span("keep_alive_timeout", default.keep_alive_timeout),
+        body_timeout: span("body_timeout", default.body_timeout),
+        stalled_timeout: span("stalled_timeout", default.stalled_timeout),
         drain_timeout: span("drain_timeout", default.drain_timeout),
     })
 }
@@ -340,12 +351,16 @@ const fn at_least_one(count: u32) -> NonZeroU32 {
 const LIMITS_DEFAULT: Limits = Limits {
     connections: 10_000,
     connections_per_address: 256,
+    handshakes: 256,
+    requests: 10_000,
     header_bytes: 32_768,
     header_count: 100,
     streams: 100,
     handshake_timeout: Duration::from_secs(10),
     header_timeout: Duration::from_secs(10),
     keep_alive_timeout: MINUTE,
+    body_timeout: MINUTE,
+    stalled_timeout: MINUTE,
     drain_timeout: Duration::from_secs(30),
 };
 const OPERATIONS_BIND: std::net::SocketAddr = std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9_464);

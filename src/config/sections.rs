@@ -19,6 +19,7 @@ use kernel::session::SessionRules;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use url::Url;
 
+use super::client_facing::{ClientCertificates, Hsts, Redirect};
 use super::detection::Notify;
 use super::route_file::RouteFile;
 pub use super::sandbox::{Sandbox, SandboxMode};
@@ -32,6 +33,7 @@ pub struct Config {
     /// Never empty.
     pub listeners: Vec<Listener>,
     pub operations: Operations,
+    pub redirect: Redirect,
     pub tls: Tls,
     /// Never empty.
     pub idps: Vec<Idp>,
@@ -80,6 +82,10 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNet>,
     /// Default false. With true every connection must begin with a PROXY header, from a trusted proxy.
     pub proxy_protocol: ProxyProtocol,
+    /// Default: that of `[tls]`.
+    pub tls_profile: Option<TlsProfile>,
+    /// Default: clients are not asked for one.
+    pub client_certificates: ClientCertificates,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +113,7 @@ pub struct Operations {
 pub struct Tls {
     /// Default `modern`.
     pub profile: TlsProfile,
+    pub hsts: Hsts,
     /// Chosen by server name. Never empty.
     pub certificates: Vec<Certificate>,
 }
@@ -117,6 +124,10 @@ pub enum TlsProfile {
     Modern,
     /// TLS 1.2 with AEAD and ECDHE, and 1.3.
     Intermediate,
+    /// Of that, what BSI TR-02102-2 names.
+    Bsi,
+    /// Of that, what NIST SP 800-52 names, for PCI DSS.
+    Pci,
 }
 
 /// `[[tls.certificate]]`: what stood in the two files when the configuration was read.
@@ -319,6 +330,10 @@ pub struct Limits {
     pub connections: usize,
     /// Open connections of one client address (IPv6: /64). Default 256.
     pub connections_per_address: usize,
+    /// TLS handshakes computed at once. Default 256.
+    pub handshakes: usize,
+    /// Requests that upstreams are busy with. Default 10000.
+    pub requests: usize,
     /// Bytes of a request head. Default 32KiB.
     pub header_bytes: usize,
     /// Fields of a request head. Default 100.
@@ -331,6 +346,10 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Time without a request after which a connection is closed. Default 60s.
     pub keep_alive_timeout: Duration,
+    /// Time between two parts of a request body. Default 60s.
+    pub body_timeout: Duration,
+    /// Time in which a client must take something of an answer. Default 60s.
+    pub stalled_timeout: Duration,
     /// Time that open requests get when the gateway stops. Default 30s.
     pub drain_timeout: Duration,
 }
@@ -345,7 +364,7 @@ impl Config {
 
 impl Clone for Tls {
     fn clone(&self) -> Self {
-        Self { profile: self.profile, certificates: self.certificates.clone() }
+        Self { profile: self.profile, hsts: self.hsts, certificates: self.certificates.clone() }
     }
 }
 

@@ -5,6 +5,7 @@ use kernel::policy::rule::{Audience, Methods, Networks, User};
 use kernel::quota::Rate;
 use serde_json::{Map, Value, json};
 
+use super::client_facing::{ClientCertificates, ClientDemand, HstsScope};
 use super::detection;
 use super::route_file::{AllowRule, Health, RouteFile, RouteUpstream, UpstreamProtocol};
 use super::sections::*;
@@ -27,9 +28,15 @@ pub fn value(config: &Config) -> Value {
             "master_key": config.gateway.master_key,
         },
         "listener": config.listeners.iter().map(listener).collect::<Vec<_>>(),
+        "redirect": { "bind": config.redirect.bind },
         "operations": { "bind": config.operations.bind },
         "tls": {
-            "profile": match config.tls.profile { TlsProfile::Modern => "modern", TlsProfile::Intermediate => "intermediate" },
+            "profile": profile(config.tls.profile),
+            "hsts": {
+                "max_age": write_duration(config.tls.hsts.max_age),
+                "include_subdomains": config.tls.hsts.scope != HstsScope::Host,
+                "preload": config.tls.hsts.scope == HstsScope::Preload,
+            },
             "certificate": config.tls.certificates.iter().map(|pair| json!({ "cert": pair.cert, "key": pair.key })).collect::<Vec<_>>(),
         },
         "idp": config.idps.iter().map(idp).collect::<Vec<_>>(),
@@ -78,7 +85,25 @@ fn listener(listener: &Listener) -> Value {
         "protocols": listener.protocols.iter().map(protocol).collect::<Vec<_>>(),
         "trusted_proxies": listener.trusted_proxies,
         "proxy_protocol": listener.proxy_protocol == ProxyProtocol::Required,
+        "tls_profile": listener.tls_profile.map(profile),
+        "client_certificates": match &listener.client_certificates {
+            ClientCertificates::NotAsked => Value::Null,
+            ClientCertificates::Asked(authority) => json!({
+                "ca": authority.ca.path,
+                "crl": authority.crl.iter().map(|file| &file.path).collect::<Vec<_>>(),
+                "demand": match authority.demand { ClientDemand::Required => "required", ClientDemand::Optional => "optional" },
+            }),
+        },
     })
+}
+
+const fn profile(profile: TlsProfile) -> &'static str {
+    match profile {
+        TlsProfile::Modern => "modern",
+        TlsProfile::Intermediate => "intermediate",
+        TlsProfile::Bsi => "bsi",
+        TlsProfile::Pci => "pci",
+    }
 }
 
 fn idp(idp: &Idp) -> Value {
@@ -130,12 +155,16 @@ fn limits(limits: &Limits) -> Value {
     json!({
         "connections": limits.connections,
         "connections_per_address": limits.connections_per_address,
+        "handshakes": limits.handshakes,
+        "requests": limits.requests,
         "header_bytes": format!("{}B", limits.header_bytes),
         "header_count": limits.header_count,
         "streams": limits.streams,
         "handshake_timeout": write_duration(limits.handshake_timeout),
         "header_timeout": write_duration(limits.header_timeout),
         "keep_alive_timeout": write_duration(limits.keep_alive_timeout),
+        "body_timeout": write_duration(limits.body_timeout),
+        "stalled_timeout": write_duration(limits.stalled_timeout),
         "drain_timeout": write_duration(limits.drain_timeout),
     })
 }

@@ -13,11 +13,13 @@ pub mod visit;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::HeaderValue;
 use kernel::request::client::TrustedProxies;
 use kernel::request::host::Authority;
 use kernel::route::RouteTable;
 use kernel::session::SessionRules;
+use kernel::time::Timestamp;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Recorder;
@@ -46,8 +48,18 @@ pub struct Gateway {
     pub audit: Recorder,
     pub sinks: Sinks,
     pub metrics: Metrics,
+    /// Set while the files on disk hold a configuration, or certificates, that were refused.
+    pub refused: ArcSwapOption<RefusedConfiguration>,
     /// Work that must finish although nobody waits for it.
     pub tasks: TaskTracker,
+}
+
+/// What was not taken, so that what was in force before still is.
+#[derive(Clone, Debug)]
+pub struct RefusedConfiguration {
+    pub since: Timestamp,
+    /// In short, for operators.
+    pub why: String,
 }
 
 /// One configuration, compiled. Replaced whole on reload, with everything that depends on it.
@@ -65,6 +77,10 @@ pub struct Snapshot {
     /// How each route reaches its upstreams.
     pub ways: Ways,
     pub upstreams: Arc<Upstreams>,
+    /// `Strict-Transport-Security`, for every answer.
+    pub hsts: HeaderValue,
+    /// Exchanges that there may be at one time.
+    pub exchanges_max: usize,
 }
 
 /// Whose word on the client's address a listener takes.

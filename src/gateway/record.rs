@@ -56,6 +56,7 @@ fn common(visit: &Visit) -> DecisionFacts {
         listener: visit.connection.listener.clone(),
         server_name: Some(visit.connection.tls.server_name.to_string()),
         client: visit.client(),
+        client_certificate: visit.connection.tls.client_certificate.clone(),
         peer: visit.proxied_by(),
         user_agent: visit.user_agent.clone(),
         actor: visit.person.as_ref().map(|live| actor(live)),

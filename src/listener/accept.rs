@@ -10,12 +10,11 @@ use kernel::request::client::ClientAddress;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::caps::Caps;
+use super::caps::Shares;
 use super::connection::{self, Shared};
 use super::handler::{Handler, Meeting};
 use super::refusals::Refusals;
@@ -29,6 +28,7 @@ pub struct Bound {
     local: SocketAddr,
     settings: Settings,
     tls: Arc<ServerTls>,
+    shares: Shares,
     refusals: Arc<Refusals>,
 }
 
@@ -46,7 +46,8 @@ pub fn bind(settings: Settings, tls: Arc<ServerTls>) -> Result<Bound, BindFault>
     let fault = |cause| BindFault { name: Arc::clone(&settings.name), address: settings.bind, cause };
     let socket = listen(settings.bind).map_err(fault)?;
     let local = socket.local_addr().map_err(fault)?;
-    Ok(Bound { socket, local, settings, tls, refusals: Arc::default() })
+    let shares = Shares::new(&settings.bounds, None);
+    Ok(Bound { socket, local, settings, tls, shares, refusals: Arc::default() })
 }
 
 /// Puts a listener on a socket that somebody else opened: the service manager, or the process before this one. Call it
@@ -56,7 +57,8 @@ pub fn adopt(settings: Settings, tls: Arc<ServerTls>, socket: std::net::TcpListe
     socket.set_nonblocking(true).map_err(fault)?;
     let socket = TcpListener::from_std(socket).map_err(fault)?;
     let local = socket.local_addr().map_err(fault)?;
-    Ok(Bound { socket, local, settings, tls, refusals: Arc::default() })
+    let shares = Shares::new(&settings.bounds, None);
+    Ok(Bound { socket, local, settings, tls, shares, refusals: Arc::default() })
 }
 
 /// What to do about a socket that cannot be had.
@@ -73,7 +75,7 @@ fn mend(cause: &io::Error) -> &'static str {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -103,6 +105,13 @@ impl Bound {
         self.socket.as_fd().try_clone_to_owned()
     }
 
+    /// Counts its connections and handshakes together with those of the other listeners that have these shares.
+    #[must_use]
+    pub fn sharing(mut self, shares: &Shares) -> Self {
+        self.shares = shares.clone();
+        self
+    }
+
     /// What came to nothing, for whoever puts it on record.
     #[must_use]
     pub fn refusals(&self) -> Arc<Refusals> {
@@ -112,10 +121,8 @@ impl Bound {
     /// Accepts until `shutdown`; connections are served on `tasks` and end within the drain deadline after it. The future
     /// ends when no more connections are accepted: wait for `tasks` too.
     pub async fn serve<H: Handler>(self, handler: H, shutdown: CancellationToken, tasks: TaskTracker) {
-        let caps = Caps::new(self.settings.bounds.connections, self.settings.bounds.connections_per_address);
-        let handshakes = Arc::new(Semaphore::new(self.settings.bounds.handshakes.min(Semaphore::MAX_PERMITS)));
-        let (settings, tls, local, refusals) = (self.settings, self.tls, self.local, self.refusals);
-        let shared = Arc::new(Shared { settings, tls, caps, handshakes, local, refusals, handler, shutdown, tasks });
+        let (settings, tls, shares, local, refusals) = (self.settings, self.tls, self.shares, self.local, self.refusals);
+        let shared = Arc::new(Shared { settings, tls, shares, local, refusals, handler, shutdown, tasks });
         let mut back_off = BACK_OFF_MIN;
         loop {
             tokio::select! {
@@ -142,7 +149,7 @@ impl Bound {
 
 /// Gives a new connection its place, or drops it before any work was done for it.
 fn meet<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, peer: SocketAddr) {
-    let Some(place) = shared.caps.take() else {
+    let Some(place) = shared.shares.take() else {
         shared.refusals.count(kernel::event::ConnectionFault::ListenerFull, peer.ip());
         shared.handler.met(&shared.settings.name, Meeting::ListenerFull);
         debug!(listener.name = %shared.settings.name, "the listener is full; a connection was dropped");

@@ -26,6 +26,8 @@ use crate::web::body::{self, Body, BodyError, Opened};
 #[derive(Debug)]
 pub(super) struct Counted {
     body: Body,
+    /// What did not fit into the last piece.
+    rest: Bytes,
     /// For HTTP/2, where a shut window stops a stream alone. HTTP/1.1 has a deadline on writing.
     watched: Option<Watched>,
     _open: OpenRequest,
@@ -85,7 +87,7 @@ impl<H: Handler> Answering<H> {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let watched = (version == Version::HTTP_2).then(|| Watched::new(Arc::clone(&self.flow)));
-        Ok(answer.map(|body| Counted { body, watched, _open: open }))
+        Ok(answer.map(|body| Counted { body, rest: Bytes::new(), watched, _open: open }))
     }
 
     fn meet(&self, request: &Request<Incoming>) -> Result<Met, HandlerAbort> {
@@ -150,6 +152,19 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
     panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown")
 }
 
+impl Counted {
+    /// Hands on no more at once than a slow client takes in the time that it has; the library would keep the whole.
+    fn piece(&mut self, mut data: Bytes) -> Frame<Bytes> {
+        if data.len() > PIECE_BYTES_MAX {
+            self.rest = data.split_off(PIECE_BYTES_MAX);
+        }
+        if let Some(watched) = &mut self.watched {
+            watched.handed_on(data.len());
+        }
+        Frame::data(data)
+    }
+}
+
 impl hyper::body::Body for Counted {
     type Data = Bytes;
     type Error = BodyError;
@@ -158,18 +173,36 @@ impl hyper::body::Body for Counted {
         if let Some(watched) = &mut self.watched {
             watched.taken();
         }
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let (Some(watched), Poll::Ready(Some(Ok(_)))) = (&mut self.watched, &polled) {
-            watched.handed_on();
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            return Poll::Ready(Some(Ok(self.piece(rest))));
         }
-        polled
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) if self.watched.is_some() => Poll::Ready(Some(Ok(match frame.into_data() {
+                Ok(data) => self.piece(data),
+                Err(trailers) => trailers,
+            }))),
+            polled => polled,
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (hint, rest) = (self.body.size_hint(), u64::try_from(self.rest.len()).unwrap_or(u64::MAX));
+        if rest == 0 {
+            return hint;
+        }
+        let mut with_rest = SizeHint::new();
+        with_rest.set_lower(hint.lower().saturating_add(rest));
+        if let Some(upper) = hint.upper() {
+            with_rest.set_upper(upper.saturating_add(rest));
+        }
+        with_rest
     }
 }
+
+/// Of an answer over HTTP/2: with the default time, half a kilobyte a second.
+const PIECE_BYTES_MAX: usize = 32 * 1024;

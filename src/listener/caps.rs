@@ -1,16 +1,23 @@
-//! How many connections there may be, in all and of one address.
+//! How many connections and handshakes there may be at one time, in all and of one address.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::request::client::AddressKey;
+use kernel::request::host::Host;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Counts the connections of one listener. The table of addresses holds only addresses with open connections, so that it
-/// is bounded by the number of connections.
+use super::settings::Bounds;
+
+/// Counts the connections of all listeners that hold it; a clone is the same count. The table of addresses holds only addresses
+/// with open connections, so that it is bounded by the number of connections.
 #[derive(Clone, Debug)]
-pub(super) struct Caps {
+pub struct Shares {
     all: Arc<Semaphore>,
+    all_max: usize,
+    handshakes: Arc<Semaphore>,
+    /// The host that the last places are kept for.
+    kept_for: Option<Host>,
     by_address: Arc<Mutex<HashMap<AddressKey, usize>>>,
     per_address_max: usize,
 }
@@ -28,19 +35,34 @@ pub(super) struct AddressPlace {
     key: AddressKey,
 }
 
-impl Caps {
-    pub fn new(all_max: usize, per_address_max: usize) -> Self {
-        let all = Arc::new(Semaphore::new(all_max.min(Semaphore::MAX_PERMITS)));
-        Self { all, by_address: Arc::default(), per_address_max }
+impl Shares {
+    /// The last sixteenth of the connections is kept for `kept_for`, the gateway's own host, so that people can sign in and operators
+    /// work while the rest is taken.
+    #[must_use]
+    pub fn new(bounds: &Bounds, kept_for: Option<Host>) -> Self {
+        let all_max = bounds.connections.min(Semaphore::MAX_PERMITS);
+        let all = Arc::new(Semaphore::new(all_max));
+        let handshakes = Arc::new(Semaphore::new(bounds.handshakes.min(Semaphore::MAX_PERMITS)));
+        Self { all, all_max, handshakes, kept_for, by_address: Arc::default(), per_address_max: bounds.connections_per_address }
     }
 
-    /// `None` when the listener is full.
-    pub fn take(&self) -> Option<Place> {
+    /// Whether a connection, which has its place, may go on for this host.
+    pub(super) fn has_room_for(&self, host: &Host) -> bool {
+        self.kept_for.as_ref().is_none_or(|own| own == host) || self.all.available_permits() >= self.all_max / KEPT_PART
+    }
+
+    /// A permit for each handshake that is computed.
+    pub(super) fn handshakes(&self) -> &Semaphore {
+        &self.handshakes
+    }
+
+    /// `None` when there is no place left.
+    pub(super) fn take(&self) -> Option<Place> {
         Arc::clone(&self.all).try_acquire_owned().ok().map(|one| Place { _one: one })
     }
 
     /// `None` when the address has its share.
-    pub fn take_for(&self, key: AddressKey) -> Option<AddressPlace> {
+    pub(super) fn take_for(&self, key: AddressKey) -> Option<AddressPlace> {
         let mut table = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = table.get(&key).copied().unwrap_or(0);
         if count >= self.per_address_max {
@@ -62,3 +84,5 @@ impl Drop for AddressPlace {
         }
     }
 }
+
+const KEPT_PART: usize = 16;

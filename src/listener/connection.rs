@@ -13,14 +13,14 @@ use rustls::server::Acceptor;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::caps::{AddressPlace, Caps, Place};
+use super::caps::{AddressPlace, Place, Shares};
+use super::cut::{self, Cuttable, Outcome};
 use super::deadline::Timed;
 use super::facts::{ConnectionFacts, Protocol, TlsFacts};
 use super::handler::{Handler, Meeting};
@@ -35,8 +35,7 @@ use super::tls::{self, ServerTls};
 pub(super) struct Shared<H> {
     pub settings: Settings,
     pub tls: Arc<ServerTls>,
-    pub caps: Caps,
-    pub handshakes: Arc<Semaphore>,
+    pub shares: Shares,
     pub local: SocketAddr,
     pub refusals: Arc<Refusals>,
     pub handler: H,
@@ -55,6 +54,10 @@ pub(super) enum ConnectionFault {
     ProxyHeaderTimedOut(Duration),
     #[error("the address has its share of connections")]
     AddressFull,
+    #[error("the gateway is nearly full, and the connection is not for its own host")]
+    NearlyFull,
+    #[error("no certificate was shown that the listener accepts: {0}")]
+    ClientCertificate(io::Error),
     #[error("the TLS handshake failed: {0}")]
     Handshake(io::Error),
     #[error("the TLS handshake was not complete within {0:?}")]
@@ -73,6 +76,8 @@ impl ConnectionFault {
         match self {
             Self::NotAProxy | Self::ProxyHeader(_) | Self::ProxyHeaderTimedOut(_) => Some(Meeting::ProxyHeader),
             Self::AddressFull => Some(Meeting::AddressFull),
+            Self::NearlyFull => Some(Meeting::ListenerFull),
+            Self::ClientCertificate(_) => Some(Meeting::ClientCertificate),
             Self::Handshake(_) | Self::HandshakeTimedOut(_) | Self::UnknownServerName => Some(Meeting::Handshake),
             Self::ShuttingDown | Self::Http(_) => None,
         }
@@ -80,10 +85,10 @@ impl ConnectionFault {
 }
 
 /// Places that a connection holds while its socket is open, upgraded or not.
-pub(super) type Places = (Place, Option<AddressPlace>);
+pub(super) type Places = (Place, Option<AddressPlace>, Option<DropGuard>);
 
 /// The stream that HTTP is spoken on.
-pub(super) type Stream = Timed<TlsStream<TcpStream>, Places>;
+pub(super) type Stream = Timed<Cuttable<TlsStream<TcpStream>>, Places>;
 
 pub(super) async fn run<H: Handler>(
     shared: Arc<Shared<H>>,
@@ -124,9 +129,12 @@ async fn open<H>(
 ) -> Result<(ConnectionFacts, Stream), ConnectionFault> {
     let (client, address_place) = meet_client(shared, &mut stream, peer).await?;
     let deadline = shared.settings.deadlines.handshake;
+    // Before the handshake, so that no change between it and the watch goes unseen.
+    let clients = shared.tls.clients();
     let (server_name, stream) =
         timeout(deadline, shake_hands(shared, stream)).await.map_err(|_| ConnectionFault::HandshakeTimedOut(deadline))??;
     let (_, session) = stream.get_ref();
+    let chain: Vec<_> = session.peer_certificates().unwrap_or_default().iter().map(|one| one.clone().into_owned()).collect();
     let tls = TlsFacts {
         server_name,
         version: match session.protocol_version() {
@@ -135,6 +143,7 @@ async fn open<H>(
             Some(_) | None => "unknown",
         },
         cipher: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown"),
+        client_certificate: chain.first().and_then(tls::describe).map(Arc::new),
     };
     // A client that offered no protocol speaks HTTP/1.1; one that offered others only was refused in the handshake.
     let protocol = if session.alpn_protocol() == Some(tls::HTTP2) { Protocol::Http2 } else { Protocol::Http1 };
@@ -146,7 +155,27 @@ async fn open<H>(
         tls,
         protocol,
     };
-    Ok((facts, Timed::new(stream, shared.settings.deadlines.write, (place, address_place))))
+    let (stream, watched) = if chain.is_empty() {
+        (Cuttable::whole(stream), None)
+    } else {
+        let (cut, closed) = (CancellationToken::new(), CancellationToken::new());
+        watch(shared, cut::watch_chain(chain, clients, cut.clone(), closed.clone()), client);
+        (Cuttable::until(stream, cut), Some(closed.drop_guard()))
+    };
+    Ok((facts, Timed::new(stream, shared.settings.deadlines.write, (place, address_place, watched))))
+}
+
+/// Sees to it that a connection ends with its client's certificate.
+fn watch<H>(shared: &Shared<H>, watching: impl Future<Output = Outcome> + Send + 'static, client: SocketAddr) {
+    let refusals = Arc::clone(&shared.refusals);
+    let shutdown = shared.shutdown.clone();
+    shared.tasks.spawn(async move {
+        // When the listener stops, connections end in the order that stopping has.
+        if shutdown.run_until_cancelled(watching).await == Some(Outcome::Cut) {
+            refusals.count(kernel::event::ConnectionFault::ClientCertificate, client.ip());
+            tracing::info!(client.address = %client.ip(), "a connection was cut: its client certificate is accepted no more");
+        }
+    });
 }
 
 /// Finds out who the client is, and whether its address may have one more connection. A trusted proxy has no share of
@@ -171,7 +200,7 @@ async fn meet_client<H>(
         }
     };
     let key = ClientAddress::new(client.ip()).key();
-    let place = shared.caps.take_for(key).ok_or(ConnectionFault::AddressFull)?;
+    let place = shared.shares.take_for(key).ok_or(ConnectionFault::AddressFull)?;
     Ok((client, Some(place)))
 }
 
@@ -187,9 +216,23 @@ async fn shake_hands<H>(shared: &Shared<H>, stream: TcpStream) -> Result<(Host, 
         let _ = start.io.shutdown().await;
         return Err(ConnectionFault::UnknownServerName);
     };
-    let _permit = shared.handshakes.acquire().await.map_err(|_| ConnectionFault::ShuttingDown)?;
-    let stream = start.into_stream(config).await.map_err(ConnectionFault::Handshake)?;
+    if !shared.shares.has_room_for(&name) {
+        return Err(ConnectionFault::NearlyFull);
+    }
+    let _permit = shared.shares.handshakes().acquire().await.map_err(|_| ConnectionFault::ShuttingDown)?;
+    let stream = start.into_stream(config).await.map_err(handshake_fault)?;
     Ok((name, stream))
+}
+
+/// Tells a certificate that was not accepted from other ways to fail.
+fn handshake_fault(error: io::Error) -> ConnectionFault {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(
+            rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidCertRevocationList(_) | rustls::Error::NoCertificatesPresented,
+        ) => ConnectionFault::ClientCertificate(error),
+        Some(_) | None => ConnectionFault::Handshake(error),
+    }
 }
 
 /// An error with its causes, which hyper's own text leaves out.

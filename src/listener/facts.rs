@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use kernel::event::ClientCertificate;
 use kernel::request::client::ClientAddress;
 use kernel::request::framing::FramingFault;
 use kernel::request::host::Host;
@@ -29,6 +30,8 @@ pub struct TlsFacts {
     pub version: &'static str,
     /// As in `TLS13_AES_128_GCM_SHA256`.
     pub cipher: &'static str,
+    /// What the client showed, where the listener asks for it; it was accepted.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// The HTTP version that is spoken on a connection.

@@ -6,10 +6,13 @@
 //! each holds no more than a bounded buffer (H2D-06).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::frames::Allowance;
+use super::streams::Pieces;
 
 /// The answers of one connection.
 #[derive(Debug)]
@@ -19,12 +22,17 @@ pub(super) struct Flow {
     waiting: AtomicUsize,
     /// Milliseconds from `born` to the last piece that was taken.
     moved: AtomicU64,
+    /// Whether a stream was given up since anything moved.
+    given_up: AtomicBool,
+    /// What the client may still send of frames that move nothing.
+    allowance: Arc<Allowance>,
 }
 
 /// One answer's part in it.
 #[derive(Debug)]
 pub(super) struct Watched {
     flow: Arc<Flow>,
+    stream: Arc<Pieces>,
     piece: Piece,
 }
 
@@ -36,37 +44,61 @@ enum Piece {
 
 impl Flow {
     pub fn new() -> Self {
-        Self { born: Instant::now(), waiting: AtomicUsize::new(0), moved: AtomicU64::new(0) }
+        Self {
+            born: Instant::now(),
+            waiting: AtomicUsize::new(0),
+            moved: AtomicU64::new(0),
+            given_up: AtomicBool::new(false),
+            allowance: Arc::new(Allowance::full()),
+        }
     }
 
     /// Whether answers wait, and none was taken from for `span`.
     pub fn is_stalled(&self, span: Duration) -> bool {
         let moved = self.born + Duration::from_millis(self.moved.load(Ordering::Acquire));
-        self.waiting.load(Ordering::Acquire) > 0 && moved.elapsed() >= span
+        let waits = self.waiting.load(Ordering::Acquire) > 0 || self.given_up.load(Ordering::Acquire);
+        waits && moved.elapsed() >= span
+    }
+
+    /// A stream is given up because its client took nothing of it.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
+    }
+
+    pub fn allowance(&self) -> Arc<Allowance> {
+        Arc::clone(&self.allowance)
     }
 
     fn note(&self) {
+        self.given_up.store(false, Ordering::Release);
         let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved.store(now, Ordering::Release);
     }
 }
 
 impl Watched {
-    pub const fn new(flow: Arc<Flow>) -> Self {
-        Self { flow, piece: Piece::None }
+    /// Of the stream that is being worked on.
+    pub fn new(flow: Arc<Flow>) -> Self {
+        // An answer pays for the request, and for the window that the client opens for its head.
+        flow.allowance.add(FRAMES_PER_ANSWER);
+        Self { flow, stream: Pieces::current(), piece: Piece::None }
     }
 
     /// More is asked for, so that the last piece was taken.
     pub fn taken(&mut self) {
         if self.piece == Piece::HandedOn {
             self.piece = Piece::None;
+            self.stream.taken();
             self.flow.note();
             self.flow.waiting.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
-    pub fn handed_on(&mut self) {
+    /// Another piece, of so many bytes, is on its way. It pays for the windows that the client opens, and a ping or two.
+    pub fn handed_on(&mut self, bytes: usize) {
         self.piece = Piece::HandedOn;
+        self.stream.handed_on();
+        self.flow.allowance.add(FRAMES_PER_PIECE + i64::try_from(bytes / BYTES_PER_FRAME).unwrap_or(0));
         self.flow.note();
         self.flow.waiting.fetch_add(1, Ordering::AcqRel);
     }
@@ -74,6 +106,16 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.taken();
+        if self.piece == Piece::HandedOn {
+            // Nothing moved: the answer ended, or was given up.
+            self.stream.taken();
+            self.flow.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
+
+const FRAMES_PER_ANSWER: i64 = 4;
+const FRAMES_PER_PIECE: i64 = 4;
+
+/// Clients open a window again by a kilobyte or more.
+const BYTES_PER_FRAME: usize = 1_024;

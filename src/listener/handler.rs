@@ -33,6 +33,8 @@ pub enum Meeting {
     AddressFull,
     /// No PROXY header where one is required, or one that cannot be read.
     ProxyHeader,
+    /// The listener asks for a certificate, and the client showed none that it accepts.
+    ClientCertificate,
     /// The TLS handshake failed, named no host of ours, or took too long.
     Handshake,
 }
@@ -45,6 +47,7 @@ impl Meeting {
             Self::ListenerFull => "listener_full",
             Self::AddressFull => "address_full",
             Self::ProxyHeader => "proxy_header",
+            Self::ClientCertificate => "client_certificate",
             Self::Handshake => "handshake_failed",
         }
     }

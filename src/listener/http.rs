@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use kernel::request::framing::HeadBounds;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -16,9 +16,11 @@ use super::answer::Answering;
 use super::connection::{Shared, Stream};
 use super::facts::ConnectionFacts;
 use super::flow::Flow;
+use super::frames::Counted;
 use super::gate::{Gate, Junction};
 use super::handler::Handler;
 use super::settings::Deadlines;
+use super::streams::Streams;
 
 pub(super) async fn serve_http1<H: Handler>(shared: &Shared<H>, facts: Arc<ConnectionFacts>, stream: Stream) -> Result<(), hyper::Error> {
     let bounds = shared.settings.bounds;
@@ -67,8 +69,10 @@ pub(super) async fn serve_http2<H: Handler>(shared: &Shared<H>, facts: Arc<Conne
     let answering = answering(shared, facts);
     let (junction, flow) = (Arc::clone(&answering.junction), Arc::clone(&answering.flow));
     let service = service_fn(move |request| answering.clone().answer(request));
+    let stream = Counted::new(stream, flow.allowance());
+    let streams = Streams { flow: Arc::clone(&flow), span: shared.settings.deadlines.write };
     let mut connection = pin!(
-        http2::Builder::new(TokioExecutor::new())
+        http2::Builder::new(streams)
             .timer(TokioTimer::new())
             .max_concurrent_streams(bounds.streams)
             // WebSockets (RFC 8441 §3).

@@ -7,26 +7,32 @@ mod accept;
 mod answer;
 mod caps;
 mod connection;
+mod cut;
 mod deadline;
 mod facts;
 mod flow;
+mod frames;
 mod gate;
 mod handler;
 mod http;
 mod proxy_protocol;
+mod redirect;
 mod refusals;
 mod settings;
+mod streams;
 mod tls;
 
 #[cfg(test)]
 mod tests;
 
 pub use accept::{BindFault, Bound, adopt, bind};
+pub use caps::Shares;
 
 pub use gate::StaysOpen;
 
 pub use facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts, TlsFacts};
 pub use handler::{Handler, HandlerAbort, Meeting};
+pub use redirect::{NAME as REDIRECT, Redirecting, Told, Ways, adopt as adopt_redirect, bind as bind_redirect};
 pub use refusals::{Refusals, Refused};
 pub use settings::{Bounds, Deadlines, Protocols, ProxyHeader, Settings};
-pub use tls::{Certificate, CertificateFault, Profile, ServerTls, TlsFault};
+pub use tls::{Certificate, CertificateFault, ClientAuthority, Demand, Profile, Revocation, ServerTls, TlsFault};

@@ -8,6 +8,7 @@ mod proxy_status;
 
 use std::sync::Arc;
 
+use http::header::STRICT_TRANSPORT_SECURITY;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -33,10 +34,13 @@ pub async fn handle(gateway: &Arc<Gateway>, facts: RequestFacts, raw: Request<In
     let upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
     let mut visit = Visit::new(&facts, &head, request_id, gateway.clock.now(), Arc::clone(&snapshot.hash));
     let incoming = forward::Incoming { body, upgrade, facts: facts.clone() };
-    match judge_and_forward(gateway, &snapshot, &mut visit, &facts, &head, incoming).await {
+    let mut response = match judge_and_forward(gateway, &snapshot, &mut visit, &facts, &head, incoming).await {
         Ok(response) => response,
         Err(refusal) => answer::refuse(gateway, &snapshot, &visit, &head, refusal).await,
-    }
+    };
+    // One field on every answer. What an upstream says is replaced: it speaks for its host alone, and a weaker word would undo ours.
+    response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, snapshot.hsts.clone());
+    response
 }
 
 /// Reads top to bottom; every line may refuse. From `decide` on no line can be skipped or swapped: each call consumes what
@@ -57,6 +61,7 @@ async fn judge_and_forward(
         return Ok(asset);
     }
     let target = snapshot.table.find(&request);
+    check_for_room(gateway, snapshot, &target, &request)?;
     visit.person = identify::presented(gateway, snapshot, visit, &request, &head.headers).await?;
     if let Some(page) = portal::page_of(&target, &request) {
         return portal::serve(gateway, snapshot, visit, page, head, incoming.body).await;
@@ -76,6 +81,17 @@ async fn judge_and_forward(
     let recorded = gateway.audit.record(admitted, record).await?;
     visit.decision = DecisionRecord::Kept;
     forward::forward(gateway, snapshot, visit, recorded, head, incoming).await
+}
+
+/// Sheds what upstreams would be kept busy with, before anything is looked up for it. The gateway's own pages go on: people sign in
+/// and out while a system is overloaded.
+fn check_for_room(gateway: &Gateway, snapshot: &Snapshot, target: &Target, request: &CanonicalRequest) -> Result<(), Failure> {
+    match target {
+        Target::Route(_) if !portal::is_own(target, request) && gateway.exchanges.count() >= snapshot.exchanges_max => {
+            Err(Failure::Overloaded)
+        }
+        Target::Route(_) | Target::Gateway | Target::Unknown => Ok(()),
+    }
 }
 
 /// The gateway's own pages are no WebSockets, and over HTTP/2 a page in answer to a handshake would be taken for one.

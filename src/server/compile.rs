@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::HeaderValue;
 use kernel::request::client::TrustedProxies;
 use kernel::route::RouteTable;
 use thiserror::Error;
@@ -11,11 +12,11 @@ use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::config::route_file::UpstreamProtocol;
-use crate::config::{self, Config, EmailDomains, Enrolment, Protocol, ProxyProtocol};
+use crate::config::{self, ClientDemand, Config, EmailDomains, Enrolment, HstsScope, Protocol, ProxyProtocol, TlsProfile};
 use crate::gateway::{EnrolmentPolicy, ListenerTrust, Snapshot};
 use crate::idp::{EmailTrust, Idp, IdpSettings, SettingsFault};
 use crate::limits::{self, Limits};
-use crate::listener::{self, Bounds, Deadlines, Protocols, ProxyHeader};
+use crate::listener::{self, Bounds, ClientAuthority, Deadlines, Demand, Profile, Protocols, ProxyHeader, Revocation};
 use crate::upstream::assertion::AssertionKey;
 use crate::upstream::{self, Upstreams, WaySettings};
 
@@ -24,6 +25,8 @@ use crate::upstream::{self, Upstreams, WaySettings};
 pub enum CompileFault {
     #[error("[[idp]] {id:?}: {fault}")]
     Idp { id: String, fault: SettingsFault },
+    #[error("tls.hsts makes no header")]
+    Hsts,
 }
 
 /// What a snapshot grows from, beside the configuration.
@@ -61,7 +64,18 @@ pub fn snapshot(
         limits: Arc::new(limits),
         ways: upstreams.ways(config.routes.iter().map(|route| way(config, route)).collect()),
         upstreams,
+        hsts: hsts(config.tls.hsts)?,
+        exchanges_max: config.limits.requests,
     })
+}
+
+fn hsts(hsts: config::Hsts) -> Result<HeaderValue, CompileFault> {
+    let scope = match hsts.scope {
+        HstsScope::Host => "",
+        HstsScope::Subdomains => "; includeSubDomains",
+        HstsScope::Preload => "; includeSubDomains; preload",
+    };
+    HeaderValue::from_str(&format!("max-age={}{scope}", hsts.max_age.as_secs())).map_err(|_| CompileFault::Hsts)
 }
 
 fn trust(listener: &config::Listener) -> ListenerTrust {
@@ -173,12 +187,11 @@ fn way(config: &Config, route: &config::RouteFile) -> WaySettings {
 }
 
 fn own_addresses(config: &Config) -> Vec<SocketAddr> {
-    config.listeners.iter().map(|listener| listener.bind).chain([config.operations.bind]).collect()
+    config.listeners.iter().map(|listener| listener.bind).chain([config.operations.bind]).chain(config.redirect.bind).collect()
 }
 
 /// What the listener room is told of one listener.
 pub fn listener_settings(config: &Config, listener: &config::Listener) -> listener::Settings {
-    let limits = &config.limits;
     let has = |protocol| listener.protocols.contains(&protocol);
     listener::Settings {
         name: (&*listener.name).into(),
@@ -193,22 +206,59 @@ pub fn listener_settings(config: &Config, listener: &config::Listener) -> listen
             ProxyProtocol::Refused => ProxyHeader::Refuse,
             ProxyProtocol::Required => ProxyHeader::Require,
         },
-        bounds: Bounds {
-            connections: limits.connections,
-            connections_per_address: limits.connections_per_address,
-            streams: limits.streams,
-            head_bytes: limits.header_bytes,
-            head_fields: limits.header_count,
-            ..Bounds::default()
-        },
-        deadlines: Deadlines {
-            handshake: limits.handshake_timeout,
-            head: limits.header_timeout,
-            idle: limits.keep_alive_timeout,
-            drain: limits.drain_timeout,
-            ..Deadlines::default()
-        },
+        bounds: bounds(config),
+        deadlines: deadlines(config),
     }
+}
+
+/// How much of everything: for every listener the same, and connections and handshakes for all of them together.
+pub fn bounds(config: &Config) -> Bounds {
+    let limits = &config.limits;
+    Bounds {
+        connections: limits.connections,
+        connections_per_address: limits.connections_per_address,
+        handshakes: limits.handshakes,
+        streams: limits.streams,
+        head_bytes: limits.header_bytes,
+        head_fields: limits.header_count,
+    }
+}
+
+pub fn deadlines(config: &Config) -> Deadlines {
+    let limits = &config.limits;
+    Deadlines {
+        handshake: limits.handshake_timeout,
+        head: limits.header_timeout,
+        idle: limits.keep_alive_timeout,
+        body_part: limits.body_timeout,
+        write: limits.stalled_timeout,
+        drain: limits.drain_timeout,
+        ..Deadlines::default()
+    }
+}
+
+/// The TLS that a listener speaks.
+pub fn profile(config: &Config, listener: &config::Listener) -> Profile {
+    match listener.tls_profile.unwrap_or(config.tls.profile) {
+        TlsProfile::Modern => Profile::Modern,
+        TlsProfile::Intermediate => Profile::Intermediate,
+        TlsProfile::Bsi => Profile::Bsi,
+        TlsProfile::Pci => Profile::Pci,
+    }
+}
+
+/// Whose certificates a listener asks clients for.
+pub fn clients(listener: &config::Listener) -> Option<ClientAuthority> {
+    let config::ClientCertificates::Asked(authority) = &listener.client_certificates else { return None };
+    let lists: Vec<_> = authority.crl.iter().flat_map(|file| file.lists.iter().cloned()).collect();
+    Some(ClientAuthority {
+        demand: match authority.demand {
+            ClientDemand::Required => Demand::Required,
+            ClientDemand::Optional => Demand::Optional,
+        },
+        roots: authority.ca.certificates.clone(),
+        revocation: if lists.is_empty() { Revocation::Unchecked } else { Revocation::Listed(lists) },
+    })
 }
 
 /// Keys that each limiter remembers: about 8 MiB for a full one.

@@ -8,15 +8,17 @@ pub mod control;
 mod detection;
 mod duties;
 mod keeping;
+mod listening;
 mod operations;
 mod parts;
 mod reach;
+mod redirect;
 mod reload;
 mod upgrade;
 mod upkeep;
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -33,15 +35,13 @@ use tokio_util::task::TaskTracker;
 use crate::audit;
 use crate::audit::sinks::Sinks;
 use crate::clock::Clock;
-use crate::config::{Config, Loaded, TlsProfile};
+use crate::config::{Config, Loaded};
 use crate::gateway::Gateway;
 use crate::gateway::exchanges::Exchanges;
 use crate::gateway::pending::Pending;
 use crate::gateway::people::People;
 use crate::gateway::sessions::Sessions;
-use crate::listener::{
-    self, Bound, Certificate, CertificateFault, Handler, HandlerAbort, Meeting, Profile, RequestFacts, ServerTls, TlsFault,
-};
+use crate::listener::{self, Certificate, CertificateFault, Handler, HandlerAbort, Meeting, RequestFacts, ServerTls, TlsFault};
 use crate::notify::{Notifier, TargetFault};
 use crate::pipeline;
 use crate::store::StoreFault;
@@ -55,6 +55,7 @@ use crate::web::body::Body;
 use compile::CompileFault;
 use detection::Watch;
 use duties::Duties;
+use listening::{Listening, bind_listeners, names, share};
 pub use parts::audit_settings;
 use parts::{assertion_key, key_ring, open_audit, open_store, upstreams, webhook};
 pub use reach::reach;
@@ -169,7 +170,7 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
     // Everything that may refuse comes before anything that is seen from outside.
     let certificates = certificates(&config, &clock)?;
-    let (bound, tls, operations) = bind_listeners(&config, &certificates, &mut sockets)?;
+    let Listening { bound, tls, redirecting, operations } = bind_listeners(&config, &certificates, &mut sockets)?;
     let ring = key_ring(&config)?;
     let basis = format!("schema step {}, sealing key {}", sqlite::SCHEMA_STEPS, ring.current_id());
     if predecessor.is_none() {
@@ -180,7 +181,7 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
         Some(socket) => control::adopt(socket, &config.gateway.state_dir)?,
         None => control::listen(&config.gateway.state_dir).await?,
     };
-    let kept = share(&bound, &operations, &control)?;
+    let kept = share(&bound, redirecting.as_ref(), &operations, &control)?;
     let people = Arc::new(People::new(Arc::clone(&store)));
     let assertion_key = assertion_key(store.as_ref()).await?;
     let upstreams = upstreams(&config, &assertion_key, &tasks, &shutdown);
@@ -205,12 +206,13 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
         metrics: Metrics::with(|registry| audit.register(registry)),
         sinks: Sinks::new(config.audit.dir.clone(), audit.clone(), clock.clone()),
         audit,
+        refused: ArcSwapOption::empty(),
         tasks,
     });
     let (notifier, waiting) = Notifier::new(gateway.metrics.clone());
     notifier.aim(receiver);
-    let addresses =
-        bound.iter().zip(config.active_listeners()).map(|(bound, listener)| ((&*listener.name).into(), bound.local_addr())).collect();
+    let named = bound.iter().zip(config.active_listeners()).map(|(bound, listener)| ((&*listener.name).into(), bound.local_addr()));
+    let addresses = named.chain(redirecting.iter().map(|plain| (listener::REDIRECT.into(), plain.local_addr()))).collect();
     let server = Arc::new(Server {
         gateway: Arc::clone(&gateway),
         config_dir,
@@ -222,7 +224,7 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
         stands_on,
         config: ArcSwap::from_pointee(config),
         addresses,
-        refusals: bound.iter().map(|bound| (bound.name(), bound.refusals())).collect(),
+        refusals: listening::refusals(&bound, redirecting.as_ref()),
         basis,
         confined,
         sockets: Mutex::new(kept),
@@ -236,6 +238,10 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
     server.tell_expiry();
     server.record_lifecycle(LifecycleChange::Start).await?;
     gateway.sinks.configure(&server.config.load().audit.sinks).await;
+    if let Some(redirecting) = redirecting {
+        let ways = Arc::new(redirect::Directions(Arc::clone(&gateway)));
+        gateway.tasks.spawn(redirecting.serve(ways, shutdown.clone(), gateway.tasks.clone()));
+    }
     for bound in bound {
         let (listener_tasks, door) = (gateway.tasks.clone(), Door(Arc::clone(&gateway)));
         gateway.tasks.spawn(bound.serve(door, shutdown.clone(), listener_tasks));
@@ -326,57 +332,9 @@ impl Server {
     }
 }
 
-/// Listeners with their TLS, and where operations are asked.
-type Doors = (Vec<Bound>, Vec<Arc<ServerTls>>, tokio::net::TcpListener);
-
-/// Takes the sockets that were given, and opens the others.
-fn bind_listeners(config: &Config, certificates: &[Certificate], sockets: &mut Sockets) -> Result<Doors, StartFault> {
-    let known = names(config);
-    let mut bound = Vec::new();
-    let mut all = Vec::new();
-    for listener in config.active_listeners() {
-        let settings = compile::listener_settings(config, listener);
-        let tls = Arc::new(ServerTls::new(profile(config.tls.profile), settings.protocols, certificates.to_vec())?);
-        bound.push(match sockets.take(&listener.name, listener.bind, &known)? {
-            Some(socket) => listener::adopt(settings, Arc::clone(&tls), socket)?,
-            None => listener::bind(settings, Arc::clone(&tls))?,
-        });
-        all.push(tls);
-    }
-    let address = config.operations.bind;
-    let operations = operations::listen(address, sockets.take(OPERATIONS, address, &known)?);
-    Ok((bound, all, operations.map_err(|cause| StartFault::Operations { address, cause })?))
-}
-
-/// What sockets may be for.
-fn names(config: &Config) -> Vec<&str> {
-    config.active_listeners().map(|listener| &*listener.name).chain([OPERATIONS]).collect()
-}
-
-/// The sockets once more, for a process that takes this one's place.
-fn share(bound: &[Bound], operations: &impl AsFd, control: &impl AsFd) -> Result<Vec<(String, OwnedFd)>, StartFault> {
-    let shared = || {
-        let mut all: Vec<_> = bound.iter().map(|bound| Ok((bound.name().to_string(), bound.share()?))).collect::<std::io::Result<_>>()?;
-        all.push((OPERATIONS.to_owned(), operations.as_fd().try_clone_to_owned()?));
-        all.push((upgrade::CONTROL_SOCKET.to_owned(), control.as_fd().try_clone_to_owned()?));
-        Ok(all)
-    };
-    shared().map_err(|cause: std::io::Error| StartFault::Socket(cause.into()))
-}
-
 fn certificates(config: &Config, clock: &Clock) -> Result<Vec<Certificate>, CertificateFault> {
     config.tls.certificates.iter().map(|pair| Certificate::load(&pair.cert, &pair.key, clock.now())).collect()
 }
-
-const fn profile(profile: TlsProfile) -> Profile {
-    match profile {
-        TlsProfile::Modern => Profile::Modern,
-        TlsProfile::Intermediate => Profile::Intermediate,
-    }
-}
-
-/// The name of the socket for health and metrics.
-const OPERATIONS: &str = "operations";
 
 /// For sinks to ship what is left; what is not shipped by then is shipped after the next start.
 const SINK_GRACE: Duration = Duration::from_secs(5);

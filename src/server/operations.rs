@@ -66,7 +66,7 @@ async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Res
 }
 
 /// Ready means: requests can be judged, recorded and remembered. An IdP that does not answer is told, and keeps nobody out
-/// who is signed in.
+/// who is signed in; so are files that were refused, with which the gateway goes on as before.
 async fn ready(gateway: &Gateway) -> Response<Body> {
     let audit = gateway.audit.is_available();
     let store = gateway.store.check().await;
@@ -81,6 +81,13 @@ async fn ready(gateway: &Gateway) -> Response<Body> {
             (false, _) => "records cannot be kept".into(),
         },
     );
+    match gateway.refused.load_full() {
+        None => line("configuration", "ok".into()),
+        Some(refused) => {
+            let why = refused.why.replace(['\n', '\r'], " ");
+            line("configuration", format!("refused since {}, the one before is in force: {why}", refused.since));
+        }
+    }
     line("store", store.as_ref().map_or_else(ToString::to_string, |()| "ok".into()));
     line("sandbox", crate::system::sandbox::state().into());
     for idp in &gateway.snapshot.load().idps {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::compile::{self, CompileFault};
 use super::{Server, certificates};
 use crate::config::{self, Colour, Config, Loaded};
+use crate::gateway::RefusedConfiguration;
 use crate::listener::{CertificateFault, TlsFault};
 use crate::telemetry::metrics::Reload;
 
@@ -58,10 +59,14 @@ impl Server {
         match &taken {
             Ok(()) => {
                 self.gateway.metrics.reloaded(Reload::Taken);
+                self.gateway.metrics.gauges().configuration_refused.set(0);
+                self.gateway.refused.store(None);
                 tracing::info!(config = %self.gateway.snapshot.load().hash, "configuration reloaded");
             }
             Err(fault) => {
                 self.gateway.metrics.reloaded(Reload::Refused);
+                self.gateway.metrics.gauges().configuration_refused.set(1);
+                self.note_refusal(fault.summary());
                 tracing::error!(error = %fault, "configuration refused; the old one stays in force");
                 let hash = self.gateway.snapshot.load().hash.to_string();
                 if let Err(failure) = self.record_change(hash, Some(fault.summary())).await {
@@ -95,8 +100,11 @@ impl Server {
             let body = EventBody::Lifecycle(Box::new(LifecycleFacts { change: LifecycleChange::CertificateReload, detail: Some(detail) }));
             self.gateway.audit.keep(Event { time: self.gateway.clock.now(), body }).await?;
         }
-        for tls in &self.tls {
+        for (tls, listener) in self.tls.iter().zip(config.active_listeners()) {
             tls.replace(certificates.clone())?;
+            if let Some(clients) = compile::clients(listener) {
+                tls.ask_clients(clients)?;
+            }
         }
         self.certificates.store(Arc::new(certificates));
         let snapshot = Arc::new(snapshot);
@@ -111,6 +119,11 @@ impl Server {
             tracing::info!(exchanges = cut, "exchanges that the new configuration does not allow were cut");
         }
         Ok(())
+    }
+
+    fn note_refusal(&self, why: String) {
+        let since = self.gateway.refused.load().as_ref().map_or_else(|| self.gateway.clock.now(), |refused| refused.since);
+        self.gateway.refused.store(Some(Arc::new(RefusedConfiguration { since, why })));
     }
 
     async fn record_change(&self, config: String, failure: Option<String>) -> Result<(), kernel::Failure> {
@@ -157,24 +170,35 @@ impl Server {
     }
 }
 
-/// A change comes in several steps: waits until nothing has happened for a moment.
+/// A change comes in several steps: waits until nothing has happened for a moment. A folder in which something is written all
+/// the time does not hold it up.
 async fn settle(woken: &mut mpsc::Receiver<()>, shutdown: &CancellationToken) -> Option<()> {
+    let latest = tokio::time::Instant::now() + SETTLED;
     loop {
-        match shutdown.run_until_cancelled(tokio::time::timeout(QUIET, woken.recv())).await? {
-            Ok(Some(())) => {}
+        let quiet = (tokio::time::Instant::now() + QUIET).min(latest);
+        match shutdown.run_until_cancelled(tokio::time::timeout_at(quiet, woken.recv())).await? {
+            Ok(Some(())) if tokio::time::Instant::now() < latest => {}
             Ok(None) => return None,
-            Err(_quiet) => return Some(()),
+            Ok(Some(())) | Err(_) => return Some(()),
         }
     }
 }
 
+/// Watches the folder that a file is named in, and the one that it lies in when a symbolic link leads there.
 fn watch(watcher: &mut RecommendedWatcher, folders: &mut Vec<PathBuf>, files: &[PathBuf]) {
+    // Orchestrators put files into a fresh folder each time; what is watched of the old one went with it.
+    folders.retain(|folder| folder.exists());
+    let folder_of = |file: &PathBuf| if file.is_dir() { Some(file.clone()) } else { file.parent().map(PathBuf::from) };
     for file in files {
-        let folder = if file.is_dir() { Some(file.as_path()) } else { file.parent() };
-        let Some(folder) = folder.filter(|folder| !folders.iter().any(|known| known == folder)) else { continue };
-        match watcher.watch(folder, RecursiveMode::NonRecursive) {
-            Ok(()) => folders.push(folder.to_owned()),
-            Err(error) => tracing::warn!(folder = %folder.display(), error = %error, "a folder cannot be watched"),
+        let lies = file.canonicalize().ok().and_then(|file| folder_of(&file));
+        for folder in folder_of(file).into_iter().chain(lies) {
+            if folders.contains(&folder) {
+                continue;
+            }
+            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => folders.push(folder),
+                Err(error) => tracing::warn!(folder = %folder.display(), error = %error, "a folder cannot be watched"),
+            }
         }
     }
 }
@@ -204,6 +228,7 @@ fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadFault> {
         ),
         ("[[listener]], or which of them the routes use,", old.active_listeners().ne(new.active_listeners())),
         ("[operations]", old.operations != new.operations),
+        ("[redirect]", old.redirect != new.redirect),
         ("tls.profile", old.tls.profile != new.tls.profile),
         ("[store]", old.store != new.store),
         ("sandbox.mode", old.sandbox.mode != new.sandbox.mode),
@@ -224,3 +249,6 @@ fn audit_differs(old: &Config, new: &Config) -> bool {
 
 /// Changes within this time are one change.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// Where it is never quiet, what changed is looked at after this time: files are taken within a second.
+const SETTLED: Duration = Duration::from_millis(600);

@@ -39,6 +39,7 @@ pub struct Gauges {
     pub audit_queue: Gauge,
     pub audit_available: Gauge,
     pub certificate_expiry_seconds: Gauge,
+    pub configuration_refused: Gauge,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -138,6 +139,12 @@ impl Metrics {
         registry.register("audit_available", "1 while records can be kept", gauges.audit_available.clone());
         let expiry = gauges.certificate_expiry_seconds.clone();
         registry.register("certificate_expiry_timestamp_seconds", "When the first certificate expires, in Unix time", expiry);
+        let refused = gauges.configuration_refused.clone();
+        registry.register(
+            "configuration_refused",
+            "1 while files on disk (configuration, certificates, revocation lists) are refused",
+            refused,
+        );
         more(&mut registry);
         let sinks = SinkMetrics::default();
         sinks.register(&mut registry);

@@ -5,6 +5,7 @@ mod attacks;
 mod canary;
 mod control;
 mod expiry;
+mod facing;
 mod guessing;
 mod privacy;
 mod providers;

@@ -169,6 +169,7 @@ pub fn event(number: u64) -> Event {
             server_name: Some(text.clone()),
             client,
             peer: None,
+            client_certificate: None,
             user_agent: Some(text),
             actor: Some(actor),
             factor: None,

@@ -87,6 +87,19 @@ pub struct Client {
     pub port: u16,
 }
 
+/// A certificate that a client showed and a listener accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Distinguished names as text, cut to a bound.
+    pub subject: Box<str>,
+    pub issuer: Box<str>,
+    /// In hex.
+    pub serial: Box<str>,
+    /// SHA-256 of the certificate, in hex.
+    pub sha256: Box<str>,
+    pub not_after: Timestamp,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Allow,
@@ -119,6 +132,8 @@ pub struct DecisionFacts {
     pub client: Client,
     /// The socket's other end, where a trusted proxy named another client.
     pub peer: Option<IpAddr>,
+    /// What the client showed in the handshake, where the listener asks for certificates.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
     pub user_agent: Option<String>,
     pub actor: Option<Actor>,
     pub factor: Option<FactorProof>,
@@ -187,6 +202,8 @@ pub enum ConnectionFault {
     ProxyHeader,
     /// The TLS handshake failed or took too long.
     Handshake,
+    /// The client showed no certificate that the listener accepts, or the one that it showed is accepted no more.
+    ClientCertificate,
     /// The client named a server that has no certificate here.
     ServerName,
 }

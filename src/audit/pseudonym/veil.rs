@@ -1,6 +1,6 @@
 //! Takes personal values out of an event, and seals them.
 //!
-//! Personal are: subject, e-mail address, groups and user agent of a known person, and the part of their address that tells one
+//! Personal are: subject, e-mail address, groups and user agent of a known person, a client's certificate, and the part of their address that tells one
 //! client of a network from another. What they opened is not: it is what the log is for.
 
 use std::borrow::Cow;
@@ -95,17 +95,23 @@ fn changer(by: &ChangedBy) -> Option<Subject> {
     }
 }
 
+fn shows_certificate(body: &Body) -> bool {
+    matches!(body, Body::Decision(facts) if facts.client_certificate.is_some())
+}
+
 type KeyOf<'a> = &'a dyn Fn(&Subject) -> Option<Arc<PersonKey>>;
 
 fn veil<'a>(event: &'a Event, addresses: Addresses, key_of: KeyOf<'_>) -> Result<Taken<'a>, Failure> {
-    if people(&event.body).is_empty() {
+    if people(&event.body).is_empty() && !shows_certificate(&event.body) {
         return Ok(shorten(Cow::Borrowed(event), addresses));
     }
     let mut event = event.clone();
     let sealed = match &mut event.body {
         Body::Decision(facts) => {
-            let DecisionFacts { actor, client, user_agent, .. } = &mut **facts;
+            let DecisionFacts { actor, client, user_agent, client_certificate, .. } = &mut **facts;
             let mut sealed = Vec::new();
+            // It names a person or their device, and no key of a person's covers it: whom, is not kept at all.
+            *client_certificate = None;
             if let Some(actor) = actor {
                 let address = take_address(Some(client));
                 sealed.extend(veil_actor(actor, address, user_agent.take(), key_of)?);

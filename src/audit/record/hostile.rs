@@ -44,6 +44,10 @@ pub fn fill(body: &mut Body, text: &str) {
             maybe(&mut facts.user_agent);
             facts.parameters.iter_mut().for_each(|pair| *pair = (owned(), owned()));
             (facts.listener, facts.config) = (text.into(), text.into());
+            if let Some(shown) = &mut facts.client_certificate {
+                let shown = std::sync::Arc::make_mut(shown);
+                (shown.subject, shown.issuer) = (text.into(), text.into());
+            }
             facts.class = facts.class.take().map(|_| text.into());
             facts.rule = facts.rule.take().map(|_| RuleId::new(text));
             route(&mut facts.route);

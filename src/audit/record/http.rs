@@ -65,6 +65,15 @@ fn decision_fields(json: &mut Json, facts: &DecisionFacts, unshown: Option<&str>
     json.text("config", &facts.config);
     json.text("listener", &facts.listener);
     json.maybe("server_name", facts.server_name.as_deref().filter(|name| !is_host(name)));
+    if let Some(shown) = &facts.client_certificate {
+        json.object("client_certificate", |json| {
+            json.text("subject", &shown.subject);
+            json.text("issuer", &shown.issuer);
+            json.text("serial", &shown.serial);
+            json.text("sha256", &shown.sha256);
+            json.number("not_after", shown.not_after.as_millis());
+        });
+    }
     json.maybe("authority", unshown);
     if !known_method(&facts.method) {
         json.text("method", &facts.method);

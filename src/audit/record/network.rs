@@ -31,6 +31,7 @@ pub(super) fn connections(json: &mut Json, facts: &ConnectionsFacts) {
         ConnectionFault::AddressFull => ((5, "Refuse"), "address_full"),
         ConnectionFault::ProxyHeader => ((5, "Refuse"), "proxy_header"),
         ConnectionFault::Handshake => ((4, "Fail"), "handshake"),
+        ConnectionFault::ClientCertificate => ((5, "Refuse"), "client_certificate"),
         ConnectionFault::ServerName => ((5, "Refuse"), "server_name"),
     };
     head(json, NETWORK_ACTIVITY, activity, Severity::Low, Flag::Yes);

@@ -2,13 +2,14 @@
 //! the kernel's source, so that a new one cannot be forgotten.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::detection::{DetectionRule, FindingFacts};
 use kernel::event::{
     AccountChange, AccountFacts, Actor, AuthenticationFacts, AuthenticationStep, AuthorizationFacts, Body, ChangedBy, Client,
-    ConnectionFault, ConnectionsFacts, Consulted, DecisionFacts, EntityChange, EntityFacts, Event, ExchangeFacts, ExchangeKind,
-    ExchangeOutcome, LifecycleChange, LifecycleFacts, StreamFacts, Verdict,
+    ClientCertificate, ConnectionFault, ConnectionsFacts, Consulted, DecisionFacts, EntityChange, EntityFacts, Event, ExchangeFacts,
+    ExchangeKind, ExchangeOutcome, LifecycleChange, LifecycleFacts, StreamFacts, Verdict,
 };
 use kernel::identity::assurance::{FactorKind, FactorProof};
 use kernel::identity::{Email, Subject};
@@ -32,11 +33,12 @@ pub const VERDICTS: [Verdict; 4] = [Verdict::Allow, Verdict::Challenge, Verdict:
 pub const KINDS: [ExchangeKind; 2] = [ExchangeKind::Http, ExchangeKind::WebSocket];
 pub const OUTCOMES: [ExchangeOutcome; 4] =
     [ExchangeOutcome::Complete, ExchangeOutcome::ClientLeft, ExchangeOutcome::UpstreamFailed, ExchangeOutcome::Cut];
-pub const FAULTS: [ConnectionFault; 5] = [
+pub const FAULTS: [ConnectionFault; 6] = [
     ConnectionFault::ListenerFull,
     ConnectionFault::AddressFull,
     ConnectionFault::ProxyHeader,
     ConnectionFault::Handshake,
+    ConnectionFault::ClientCertificate,
     ConnectionFault::ServerName,
 ];
 pub const FACTORS: [FactorKind; 3] = [FactorKind::Totp, FactorKind::Webauthn, FactorKind::RecoveryCode];
@@ -138,6 +140,7 @@ pub fn decision(detail: Detail, verdict: Verdict, method: &str) -> Body {
         server_name,
         client: client(),
         peer: said(detail, [10, 0, 0, 1].into()),
+        client_certificate: said(detail, client_certificate()),
         user_agent: text("curl/8"),
         actor: said(detail, actor(detail)),
         factor: said(detail, FactorProof { kind: FactorKind::Totp, at: Timestamp::from_seconds(1_789_999_000) }),
@@ -146,6 +149,16 @@ pub fn decision(detail: Detail, verdict: Verdict, method: &str) -> Body {
         rule: said(detail, RuleId::new("read")),
         config: "c0ffee".into(),
     }))
+}
+
+fn client_certificate() -> Arc<ClientCertificate> {
+    Arc::new(ClientCertificate {
+        subject: "CN=laptop-7".into(),
+        issuer: "CN=Devices".into(),
+        serial: "0a1b".into(),
+        sha256: "c0ffee".into(),
+        not_after: Timestamp::from_seconds(1_800_000_000),
+    })
 }
 
 pub fn exchange(detail: Detail, kind: ExchangeKind, outcome: ExchangeOutcome) -> Body {

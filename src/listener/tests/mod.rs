@@ -1,9 +1,13 @@
 //! A whole listener on a loopback port, spoken to by clients of its own making.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod clients;
+mod floods;
 mod http1;
 mod http2;
 mod opening;
+mod policies;
+mod redirect;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -162,7 +166,23 @@ pub fn start_with(settings: Settings, profile: Profile) -> Stand {
     let authority = Authority::new();
     let certificates = vec![authority.certificate(&["app.test", "*.w.test"]), authority.certificate(&["other.test"])];
     let tls = Arc::new(ServerTls::new(profile, settings.protocols, certificates).unwrap());
-    let bound = bind(settings, Arc::clone(&tls)).unwrap();
+    start_on(settings, tls, authority)
+}
+
+/// A listener that counts together with others.
+pub fn start_sharing(shares: &Shares) -> Stand {
+    let authority = Authority::new();
+    let certificates = vec![authority.certificate(&["app.test", "other.test"])];
+    let tls = Arc::new(ServerTls::new(Profile::Modern, Protocols::default(), certificates).unwrap());
+    start_bound(bind(settings(), Arc::clone(&tls)).unwrap().sharing(shares), tls, authority)
+}
+
+/// Another listener, with TLS that is made already.
+pub fn start_on(settings: Settings, tls: Arc<ServerTls>, authority: Authority) -> Stand {
+    start_bound(bind(settings, Arc::clone(&tls)).unwrap(), tls, authority)
+}
+
+fn start_bound(bound: Bound, tls: Arc<ServerTls>, authority: Authority) -> Stand {
     let (sender, met) = channel(64);
     let release = Arc::new(Notify::new());
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());

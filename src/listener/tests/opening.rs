@@ -229,3 +229,27 @@ async fn a_taken_address_is_named() {
     let fault = bind(again, Arc::clone(&stand.tls)).unwrap_err().to_string();
     assert!(fault.starts_with(&format!("listener test: {} cannot be listened on: ", stand.address)), "{fault}");
 }
+
+#[tokio::test]
+async fn listeners_that_share_count_together() {
+    let bounds = Bounds { connections: 1, ..Bounds::default() };
+    let shares = Shares::new(&bounds, None);
+    let (first, second) = (start_sharing(&shares), start_sharing(&shares));
+    let only = first.connect().await;
+    assert!(shake(&second, HTTP1).await.is_err());
+    drop(only);
+    let again = async { while shake(&second, HTTP1).await.is_err() {} };
+    tokio::time::timeout(PATIENCE, again).await.expect("the place was not given back");
+}
+
+#[tokio::test]
+async fn the_last_places_are_for_the_gateways_own_host() {
+    let bounds = Bounds { connections: 32, ..Bounds::default() };
+    let stand = start_sharing(&Shares::new(&bounds, Some(kernel::request::host::Host::parse("other.test").unwrap())));
+    let mut open = Vec::new();
+    while let Ok(stream) = shake(&stand, HTTP1).await {
+        open.push(stream);
+    }
+    assert_eq!(open.len(), 30);
+    open.push(shake(&stand, Offer { name: "other.test", ..HTTP1 }).await.unwrap());
+}

@@ -15,6 +15,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::public_key::PublicKey;
 
 /// A certificate chain with its key, and the names it is for.
 #[derive(Clone, Debug)]
@@ -22,6 +23,7 @@ pub struct Certificate {
     names: Vec<Box<str>>,
     key: Arc<CertifiedKey>,
     not_after: Timestamp,
+    rsa_bits: Option<usize>,
 }
 
 /// Why a certificate is not used. Each says which file.
@@ -78,14 +80,14 @@ impl Certificate {
     pub fn from_pem(chain: &[u8], private: &[u8], now: Timestamp, cert: &Path, key: &Path) -> Result<Self, CertificateFault> {
         let chain = read_chain(chain, cert)?;
         let leaf = chain.first().ok_or_else(|| CertificateFault::NoCertificate { file: cert.into() })?;
-        let (names, not_after) = read_leaf(leaf, now, cert)?;
+        let Leaf { names, not_after, rsa_bits } = read_leaf(leaf, now, cert)?;
         let private = PrivateKeyDer::from_pem_slice(private).map_err(|_| CertificateFault::NoKey { file: key.into() })?;
         let provider = aws_lc_rs::default_provider();
         let certified = CertifiedKey::from_der(chain, private, &provider).map_err(|cause| match cause {
             rustls::Error::InconsistentKeys(_) => CertificateFault::Mismatch { cert: cert.into(), key: key.into() },
             cause => CertificateFault::BadKey { file: key.into(), cause },
         })?;
-        Ok(Self { names, key: Arc::new(certified), not_after })
+        Ok(Self { names, key: Arc::new(certified), not_after, rsa_bits })
     }
 
     /// DNS names in lower case; a wildcard begins with `*.`.
@@ -98,6 +100,11 @@ impl Certificate {
     #[must_use]
     pub const fn not_after(&self) -> Timestamp {
         self.not_after
+    }
+
+    /// Bits of the modulus, where the key is an RSA key.
+    pub(super) const fn rsa_bits(&self) -> Option<usize> {
+        self.rsa_bits
     }
 
     pub(super) const fn key(&self) -> &Arc<CertifiedKey> {
@@ -141,7 +148,14 @@ fn read_chain(pem: &[u8], file: &Path) -> Result<Vec<CertificateDer<'static>>, C
     if chain.is_empty() { Err(CertificateFault::NoCertificate { file: file.into() }) } else { Ok(chain) }
 }
 
-fn read_leaf(leaf: &CertificateDer<'_>, now: Timestamp, file: &Path) -> Result<(Vec<Box<str>>, Timestamp), CertificateFault> {
+/// What the certificate itself says.
+struct Leaf {
+    names: Vec<Box<str>>,
+    not_after: Timestamp,
+    rsa_bits: Option<usize>,
+}
+
+fn read_leaf(leaf: &CertificateDer<'_>, now: Timestamp, file: &Path) -> Result<Leaf, CertificateFault> {
     let bad = || CertificateFault::BadCertificate { file: file.into() };
     let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| bad())?;
     let validity = parsed.validity();
@@ -155,7 +169,11 @@ fn read_leaf(leaf: &CertificateDer<'_>, now: Timestamp, file: &Path) -> Result<(
     }
     let alternatives = parsed.subject_alternative_name().map_err(|_| bad())?;
     let names: Vec<Box<str>> = alternatives.iter().flat_map(|extension| &extension.value.general_names).filter_map(dns_name).collect();
-    if names.is_empty() { Err(CertificateFault::NoName { file: file.into() }) } else { Ok((names, not_after)) }
+    let rsa_bits = match parsed.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => Some(key.key_size()),
+        Ok(_) | Err(_) => None,
+    };
+    if names.is_empty() { Err(CertificateFault::NoName { file: file.into() }) } else { Ok(Leaf { names, not_after, rsa_bits }) }
 }
 
 /// The subject's common name is not looked at: clients have not for years.

@@ -1,47 +1,48 @@
-//! TLS towards clients: two profiles, certificates by server name, everything swapped at once.
+//! TLS towards clients: a profile, certificates by server name, and clients' certificates, each replaced at once.
 //!
 //! A handshake without a server name, or with one that no certificate has, fails: there is no default certificate. No
-//! data is taken before the handshake is complete (0-RTT), and tickets do not outlive a change of certificates.
+//! data is taken before the handshake is complete (0-RTT). A session is resumed only at the listener, with the server name and under the
+//! certificate that it began with, and not across a change of them; where clients show certificates, never.
 
 mod certificate;
+mod clients;
+mod profile;
 #[cfg(test)]
 pub(super) mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, SupportedProtocolVersion};
 use thiserror::Error;
+use tokio::sync::watch;
 
 use super::settings::Protocols;
 pub use certificate::{Certificate, CertificateFault};
+pub use clients::{ClientAuthority, Demand, Revocation};
+pub(super) use clients::{Clients, describe};
+pub use profile::Profile;
 
-/// Which TLS is spoken (Mozilla's names).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Profile {
-    /// TLS 1.3 alone.
-    #[default]
-    Modern,
-    /// TLS 1.3, and 1.2 with ECDHE, AEAD and extended master secret.
-    Intermediate,
-}
-
-/// TLS of one listener. Certificates are replaced while it runs.
+/// TLS of one listener. Certificates, and who issues those of clients, are replaced while it runs.
 pub struct ServerTls {
     profile: Profile,
     protocols: Protocols,
-    current: ArcSwap<Current>,
+    /// What `current` was made of.
+    source: Mutex<Source>,
+    current: ArcSwap<Names>,
+    /// Told of every change, for connections that stand on a client's certificate.
+    clients: watch::Sender<Option<Arc<Clients>>>,
 }
 
-struct Current {
-    config: Arc<ServerConfig>,
-    names: Arc<Names>,
+#[derive(Default)]
+struct Source {
+    certificates: Vec<Certificate>,
+    clients: Option<Arc<Clients>>,
 }
 
 /// Why TLS cannot be set up.
@@ -49,62 +50,135 @@ struct Current {
 pub enum TlsFault {
     #[error("there is no certificate")]
     NoCertificate,
+    #[error("the certificate for {names} has an RSA key of {bits} bits, and the TLS profile asks for {least}")]
+    WeakKey { names: String, bits: usize, least: usize },
+    #[error("client certificates: {0}")]
+    Clients(String),
     #[error("TLS cannot be set up: {0}")]
     Setup(#[from] rustls::Error),
 }
 
 impl ServerTls {
     pub fn new(profile: Profile, protocols: Protocols, certificates: Vec<Certificate>) -> Result<Self, TlsFault> {
-        let current = Current::new(profile, protocols, certificates)?;
-        Ok(Self { profile, protocols, current: ArcSwap::from_pointee(current) })
+        let source = Source { certificates, clients: None };
+        let names = source.compile(profile, protocols)?;
+        let (clients, _) = watch::channel(None);
+        Ok(Self { profile, protocols, source: Mutex::new(source), current: ArcSwap::from_pointee(names), clients })
     }
 
-    /// Puts other certificates in place for the handshakes that begin from now on. On an error all stays as it was.
+    /// Puts other certificates in place for the handshakes that begin from now on. On an error all stays as it was. The same
+    /// certificates change nothing, so that sessions are resumed still.
     pub fn replace(&self, certificates: Vec<Certificate>) -> Result<(), TlsFault> {
-        self.current.store(Arc::new(Current::new(self.profile, self.protocols, certificates)?));
+        let mut source = self.source();
+        if source.certificates == certificates {
+            return Ok(());
+        }
+        let next = Source { certificates, clients: source.clients.clone() };
+        self.put(&mut source, next)
+    }
+
+    /// Asks clients for certificates of this authority from now on. On an error all stays as it was. Connections whose
+    /// certificate the new one does not accept are cut.
+    pub fn ask_clients(&self, authority: ClientAuthority) -> Result<(), TlsFault> {
+        let mut source = self.source();
+        if source.clients.as_ref().is_some_and(|clients| *clients.authority() == authority) {
+            return Ok(());
+        }
+        let clients = Arc::new(Clients::new(authority, &Arc::new(self.profile.provider()))?);
+        let next = Source { certificates: source.certificates.clone(), clients: Some(Arc::clone(&clients)) };
+        self.put(&mut source, next)?;
+        self.clients.send_replace(Some(clients));
+        Ok(())
+    }
+
+    fn put(&self, source: &mut Source, next: Source) -> Result<(), TlsFault> {
+        self.current.store(Arc::new(next.compile(self.profile, self.protocols)?));
+        *source = next;
         Ok(())
     }
 
     /// What to shake hands with; `None` when no certificate has the server name.
     pub(super) fn config_for(&self, server_name: &str) -> Option<Arc<ServerConfig>> {
-        let current = self.current.load();
-        current.names.find(server_name).map(|_| Arc::clone(&current.config))
+        self.current.load().find(server_name).cloned()
+    }
+
+    /// The check of clients that is in force, and every one that comes after it.
+    pub(super) fn clients(&self) -> watch::Receiver<Option<Arc<Clients>>> {
+        self.clients.subscribe()
+    }
+
+    /// Nothing under the lock panics.
+    fn source(&self) -> MutexGuard<'_, Source> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Current {
-    fn new(profile: Profile, protocols: Protocols, certificates: Vec<Certificate>) -> Result<Self, TlsFault> {
-        if certificates.is_empty() {
+impl Source {
+    fn compile(&self, profile: Profile, protocols: Protocols) -> Result<Names, TlsFault> {
+        if self.certificates.is_empty() {
             return Err(TlsFault::NoCertificate);
         }
-        let names = Arc::new(Names::new(certificates));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
-            .with_protocol_versions(&versions(profile))?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&names) as Arc<dyn ResolvesServerCert>);
+        let least = profile.rsa_bits_min();
+        if let Some((certificate, bits)) =
+            self.certificates.iter().filter_map(|one| Some((one, one.rsa_bits()?))).find(|(_, bits)| *bits < least)
+        {
+            return Err(TlsFault::WeakKey { names: certificate.names().join(", "), bits, least });
+        }
+        let provider = Arc::new(profile.provider());
+        let mut keys: HashMap<&str, Vec<Arc<CertifiedKey>>> = HashMap::new();
+        for certificate in &self.certificates {
+            for name in certificate.names() {
+                keys.entry(name).or_default().push(Arc::clone(certificate.key()));
+            }
+        }
+        // Names with the same certificates have one configuration, and so one set of ticket keys; others have their own.
+        let mut made: Vec<(Vec<Arc<CertifiedKey>>, Arc<ServerConfig>)> = Vec::new();
+        let mut names = Names::default();
+        for (name, keys) in keys {
+            let same = |other: &[Arc<CertifiedKey>]| other.len() == keys.len() && other.iter().zip(&keys).all(|(a, b)| Arc::ptr_eq(a, b));
+            let config = match made.iter().find(|(other, _)| same(other)) {
+                Some((_, config)) => Arc::clone(config),
+                None => {
+                    let config = Arc::new(self.config(profile, protocols, &provider, keys.clone())?);
+                    made.push((keys, Arc::clone(&config)));
+                    config
+                }
+            };
+            match name.strip_prefix("*.") {
+                Some(domain) => names.wildcard.insert(domain.into(), config),
+                None => names.exact.insert(name.into(), config),
+            };
+        }
+        Ok(names)
+    }
+
+    fn config(
+        &self,
+        profile: Profile,
+        protocols: Protocols,
+        provider: &Arc<CryptoProvider>,
+        keys: Vec<Arc<CertifiedKey>>,
+    ) -> Result<ServerConfig, TlsFault> {
+        let builder = ServerConfig::builder_with_provider(Arc::clone(provider)).with_protocol_versions(&profile.versions())?;
+        let builder = match &self.clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(Keys(keys)));
         config.alpn_protocols = alpn(protocols);
         config.max_early_data_size = 0;
         config.send_half_rtt_data = false;
         // RFC 7627: without it TLS 1.2 sessions can be spliced (triple handshake).
         config.require_ems = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        // Keys of tickets are drawn anew every six hours, and a ticket lives twelve at most.
-        config.ticketer = aws_lc_rs::Ticketer::new()?;
-        Ok(Self { config: Arc::new(config), names })
-    }
-}
-
-/// All suites of the provider are AEAD with ECDHE. The hybrid key agreement comes first, so that what is recorded today
-/// stays closed when elliptic curves do not.
-fn provider() -> CryptoProvider {
-    use aws_lc_rs::kx_group::{SECP256R1, SECP384R1, X25519, X25519MLKEM768};
-    CryptoProvider { kx_groups: vec![X25519MLKEM768, X25519, SECP256R1, SECP384R1], ..aws_lc_rs::default_provider() }
-}
-
-fn versions(profile: Profile) -> Vec<&'static SupportedProtocolVersion> {
-    match profile {
-        Profile::Modern => vec![&TLS13],
-        Profile::Intermediate => vec![&TLS13, &TLS12],
+        match &self.clients {
+            // Keys of tickets are drawn anew every six hours, and a ticket lives twelve at most. No one else has them: a restart forgets
+            // them.
+            None => config.ticketer = aws_lc_rs::Ticketer::new()?,
+            // A ticket would carry a client's certificate past its revocation.
+            Some(_) => config.send_tls13_tickets = 0,
+        }
+        Ok(config)
     }
 }
 
@@ -116,44 +190,32 @@ fn alpn(protocols: Protocols) -> Vec<Vec<u8>> {
     }
 }
 
-/// Certificates by the names they are for. The first of those whose key the client can verify is used.
+/// What to shake hands with, by the names that certificates are for. An exact name goes before a wildcard.
 #[derive(Debug, Default)]
 struct Names {
-    exact: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
+    exact: HashMap<Box<str>, Arc<ServerConfig>>,
     /// By what stands behind `*.`.
-    wildcard: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
+    wildcard: HashMap<Box<str>, Arc<ServerConfig>>,
 }
 
 impl Names {
-    fn new(certificates: Vec<Certificate>) -> Self {
-        let mut names = Self::default();
-        for certificate in certificates {
-            for name in certificate.names() {
-                let (table, name) = match name.strip_prefix("*.") {
-                    Some(domain) => (&mut names.wildcard, domain),
-                    None => (&mut names.exact, &**name),
-                };
-                table.entry(name.into()).or_default().push(Arc::clone(certificate.key()));
-            }
-        }
-        names
-    }
-
     /// RFC 6125 §6.4.3: a wildcard stands for one whole label.
-    fn find(&self, server_name: &str) -> Option<&[Arc<CertifiedKey>]> {
+    fn find(&self, server_name: &str) -> Option<&Arc<ServerConfig>> {
         let name = server_name.to_ascii_lowercase();
-        let found = self.exact.get(name.as_str()).or_else(|| {
+        self.exact.get(name.as_str()).or_else(|| {
             let (label, domain) = name.split_once('.')?;
             if label.is_empty() { None } else { self.wildcard.get(domain) }
-        });
-        found.map(Vec::as_slice)
+        })
     }
 }
 
-impl ResolvesServerCert for Names {
+/// The certificates of one name. The first of those whose key the client can verify is used.
+#[derive(Debug)]
+struct Keys(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Keys {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let keys = self.find(hello.server_name()?)?;
-        keys.iter().find(|key| key.key.choose_scheme(hello.signature_schemes()).is_some()).cloned()
+        self.0.iter().find(|key| key.key.choose_scheme(hello.signature_schemes()).is_some()).cloned()
     }
 }
 

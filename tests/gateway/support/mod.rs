@@ -14,5 +14,5 @@ pub use browser::{Browser, Visit, hidden};
 pub use phone::Phone;
 pub use provider::{Kind, Provider};
 pub use recorder::{Manner, Recorder};
-pub use wire::{Answer, Wire};
+pub use wire::{Answer, Wire, exchange_plain};
 pub use world::{APP, GATE, PUB, Setup, UNLISTED, World, navigation, route_text};

@@ -39,6 +39,10 @@ pub struct Setup {
     pub rate_limit: String,
     /// Text for `[audit]`.
     pub audit: String,
+    /// More text for `[[listener]]`.
+    pub listener: String,
+    /// More files beside `portcullis.toml`: name and text.
+    pub files: Vec<(&'static str, String)>,
     /// More tables for `portcullis.toml`.
     pub more: String,
     /// More route files: name and text, in which `@UPSTREAM@` stands for the recorder's address.
@@ -60,6 +64,8 @@ impl Default for Setup {
                          second_factor = { rate = \"1000/s\" }\n"
                 .to_owned(),
             audit: String::new(),
+            listener: String::new(),
+            files: Vec::new(),
             more: String::new(),
             routes: Vec::new(),
             environment: Vec::new(),
@@ -255,6 +261,9 @@ fn write_files(
     write(&config.join("master.key"), &fresh_key());
     write(&config.join("audit.key"), &fresh_key());
     write(&config.join("oidc.secret"), "a-secret-that-only-tests-know");
+    for (name, text) in &setup.files {
+        write(&config.join(name), text);
+    }
     write(&config.join("portcullis.toml"), &main_text(folder, setup, provider, other));
     let routes = [("app".to_owned(), APP_RULES.to_owned()), ("pub".to_owned(), PUB_RULES.to_owned())];
     for (name, text) in routes.iter().chain(&setup.routes) {
@@ -294,10 +303,10 @@ fn main_text(folder: &Path, setup: &Setup, provider: &Provider, other: Option<&P
         )
     };
     let idps = idp("corp", &provider.url) + &other.map(|other| idp("other", &other.url)).unwrap_or_default();
-    let Setup { second_factor, session, rate_limit, more, audit: audit_text, .. } = setup;
+    let Setup { second_factor, session, rate_limit, listener, more, audit: audit_text, .. } = setup;
     format!(
         "[gateway]\nurl = \"https://{GATE}\"\nstate_dir = \"{state}\"\nmaster_key = {{ file = \"master.key\" }}\n\
-         [[listener]]\nname = \"https\"\nbind = \"127.0.0.1:0\"\npublic_port = 443\n\
+         [[listener]]\nname = \"https\"\nbind = \"127.0.0.1:0\"\npublic_port = 443\n{listener}\
          [operations]\nbind = \"127.0.0.1:0\"\n\
          [tls]\nprofile = \"modern\"\n[[tls.certificate]]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n\
          {idps}[second_factor]\n{second_factor}[session]\n{session}[rate_limit]\n{rate_limit}\

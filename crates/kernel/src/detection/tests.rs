@@ -65,6 +65,7 @@ fn request(verdict: Verdict, who: Option<&str>, address: &str, target: &str, cla
         server_name: None,
         client: Client { address: address.parse().unwrap(), port: 1 },
         peer: None,
+        client_certificate: None,
         user_agent: None,
         actor: who.map(person),
         factor: None,

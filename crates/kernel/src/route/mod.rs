@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::policy::rule::Rule;
 use crate::request::CanonicalRequest;
-use crate::request::host::Authority;
+use crate::request::host::{Authority, DEFAULT_PORT, Host};
 
 /// The name of a route: letters, digits and hyphens, given by the file.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -111,6 +111,16 @@ impl RouteTable {
             return Target::Gateway;
         }
         self.routes.get(authority).map_or(Target::Unknown, |route| Target::Route(Arc::clone(route)))
+    }
+
+    /// Where a host is served: at the default port if it is there, otherwise at the lowest. `None` for one that nobody listed.
+    #[must_use]
+    pub fn secure(&self, host: &Host) -> Option<Authority> {
+        let usual = Authority { host: host.clone(), port: DEFAULT_PORT };
+        if usual == self.gateway || self.routes.contains_key(&usual) {
+            return Some(usual);
+        }
+        self.routes.keys().chain([&self.gateway]).filter(|authority| authority.host == *host).min().cloned()
     }
 
     #[must_use]
