@@ -23,7 +23,7 @@ pub struct Exchanges {
 /// One exchange under way.
 #[derive(Debug)]
 pub struct Exchange {
-    pub request: CanonicalRequest,
+    pub request: Arc<CanonicalRequest>,
     pub person: Option<Arc<Live>>,
     pub cut: CancellationToken,
 }
@@ -64,13 +64,13 @@ impl Exchange {
     fn is_allowed(&self, table: &RouteTable, now: Timestamp) -> bool {
         let Target::Route(route) = table.find(&self.request) else { return false };
         let Some(live) = &self.person else {
-            return matches!(decide(&route, self.request.clone(), &Presented::Nobody, now), Decision::Allow(_));
+            return matches!(decide(&route, Arc::clone(&self.request), &Presented::Nobody, now), Decision::Allow(_));
         };
         let facts = live.facts();
         // Judged as at the moment of the latest proof, when it was fresh.
         let proved = facts.assurance.latest().map_or(now, |proof| proof.at);
         let presented = Presented::Person(Person { session: live.id(), identity: &facts.identity, assurance: &facts.assurance });
-        let by = |time| matches!(decide(&route, self.request.clone(), &presented, time), Decision::Allow(_));
+        let by = |time| matches!(decide(&route, Arc::clone(&self.request), &presented, time), Decision::Allow(_));
         by(now) || (by(proved) && !outside_hours(&route, self, &presented, now))
     }
 }

@@ -33,7 +33,7 @@ pub struct Visit {
     /// Hash of the configuration that judges.
     pub config: Arc<str>,
     /// Set once the request was read.
-    pub request: Option<CanonicalRequest>,
+    pub request: Option<Arc<CanonicalRequest>>,
     /// Set once the route was found.
     pub route: Option<Arc<Route>>,
     /// Set once a live session was found.
@@ -76,12 +76,12 @@ impl Visit {
     }
 
     /// Reads the request, once.
-    pub fn read(&mut self, facts: &RequestFacts, head: &Parts, listener: &ListenerTrust) -> Result<CanonicalRequest, ReadFault> {
+    pub fn read(&mut self, facts: &RequestFacts, head: &Parts, listener: &ListenerTrust) -> Result<Arc<CanonicalRequest>, ReadFault> {
         let connection = Connection { port: listener.public_port, ..facts.connection_view() };
-        let request = CanonicalRequest::read(head, &connection, &listener.trusted, self.request_id, self.received)?;
+        let request = Arc::new(CanonicalRequest::read(head, &connection, &listener.trusted, self.request_id, self.received)?);
         // A WebSocket over HTTP/2 comes as CONNECT, and is judged and recorded as the GET that it stands for.
         self.method = request.method.clone();
-        self.request = Some(request.clone());
+        self.request = Some(Arc::clone(&request));
         Ok(request)
     }
 

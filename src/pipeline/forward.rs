@@ -41,7 +41,7 @@ pub async fn forward(
     // A public page belongs to no session, so the end of one does not cut it; a change of policy may.
     let person = visit.person.as_ref().filter(|_| permit.person().is_some());
     let cut = person.map_or_else(CancellationToken::new, |live| live.ended().child_token());
-    let exchange = Exchange { request: permit.request().clone(), person: person.cloned(), cut: cut.clone() };
+    let exchange = Exchange { request: Arc::clone(permit.request()), person: person.cloned(), cut: cut.clone() };
     let number = gateway.exchanges.enter(exchange);
     // A configuration that came into force since this request was judged has judged the exchanges that it found: this one
     // was not among them yet.

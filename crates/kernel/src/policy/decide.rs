@@ -71,7 +71,8 @@ impl Challenge {
 
 /// Decides one request. Who has not signed in, or has shown no second factor, is told so before any rule that is not
 /// public is looked at: nobody learns which paths exist.
-pub fn decide(route: &Arc<Route>, request: CanonicalRequest, presented: &Presented<'_>, now: Timestamp) -> Decision {
+pub fn decide(route: &Arc<Route>, request: impl Into<Arc<CanonicalRequest>>, presented: &Presented<'_>, now: Timestamp) -> Decision {
+    let request = request.into();
     let mut nearest = Miss::NoRule;
     let mut public = None;
     for rule in &route.rules {
@@ -95,7 +96,7 @@ pub fn decide(route: &Arc<Route>, request: CanonicalRequest, presented: &Present
     }
 }
 
-fn permit(route: &Arc<Route>, request: CanonicalRequest, rule: &Rule, grantee: Grantee) -> Permit {
+fn permit(route: &Arc<Route>, request: Arc<CanonicalRequest>, rule: &Rule, grantee: Grantee) -> Permit {
     Permit::assertion(request, Arc::clone(route), rule.id.clone(), rule.rate.clone(), grantee)
 }
 

@@ -17,7 +17,7 @@ use crate::session::SessionId;
 #[derive(Debug)]
 #[must_use]
 pub struct Permit {
-    request: CanonicalRequest,
+    request: Arc<CanonicalRequest>,
     route: Arc<Route>,
     rule: RuleId,
     rate: Option<Rate>,
@@ -52,7 +52,7 @@ pub struct Recorded(Admitted);
 
 impl Permit {
     pub(super) const fn assertion(
-        request: CanonicalRequest,
+        request: Arc<CanonicalRequest>,
         route: Arc<Route>,
         rule: RuleId,
         rate: Option<Rate>,
@@ -62,7 +62,7 @@ impl Permit {
     }
 
     #[must_use]
-    pub const fn request(&self) -> &CanonicalRequest {
+    pub const fn request(&self) -> &Arc<CanonicalRequest> {
         &self.request
     }
 
