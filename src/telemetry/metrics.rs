@@ -1,8 +1,9 @@
 //! Metrics in OpenMetrics. Labels come from the configuration or from closed lists, never from a client.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use dashmap::DashMap;
 use kernel::Refusal;
 use kernel::detection::DetectionRule;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -20,6 +21,7 @@ use super::sinks::SinkMetrics;
 pub struct Metrics {
     registry: Arc<Registry>,
     refusals: Family<ReasonLabel, Counter>,
+    routes: Arc<DashMap<Box<str>, Arc<RouteMeters>>>,
     exchanges: Family<ExchangeLabels, Counter>,
     durations: Family<RouteLabel, Histogram, fn() -> Histogram>,
     bytes: Family<DirectionLabels, Counter>,
@@ -40,6 +42,15 @@ pub struct Gauges {
     pub audit_available: Gauge,
     pub certificate_expiry_seconds: Gauge,
     pub configuration_refused: Gauge,
+}
+
+/// What is counted for one route, found once: a label set is costly to look up.
+#[derive(Debug)]
+struct RouteMeters {
+    exchanges: [OnceLock<Counter>; STATUS_CLASSES.len()],
+    bytes_in: Counter,
+    bytes_out: Counter,
+    durations: Histogram,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -151,6 +162,7 @@ impl Metrics {
         Self {
             registry: Arc::new(registry),
             refusals,
+            routes: Arc::default(),
             exchanges,
             durations,
             bytes,
@@ -168,12 +180,28 @@ impl Metrics {
     }
 
     pub fn exchanged(&self, route: &str, exchange: Exchange) {
-        let route = route.to_owned();
-        let status = status_class(exchange.status);
-        self.exchanges.get_or_create(&ExchangeLabels { route: route.clone(), status }).inc();
-        self.bytes.get_or_create(&DirectionLabels { route: route.clone(), direction: "in" }).inc_by(exchange.bytes_in);
-        self.bytes.get_or_create(&DirectionLabels { route: route.clone(), direction: "out" }).inc_by(exchange.bytes_out);
-        self.durations.get_or_create(&RouteLabel { route }).observe(exchange.duration.as_secs_f64());
+        let meters = match self.routes.get(route) {
+            Some(meters) => Arc::clone(&meters),
+            None => Arc::clone(&self.routes.entry(route.into()).or_insert_with(|| Arc::new(self.route_meters(route)))),
+        };
+        let class = status_class(exchange.status);
+        if let (Some(status), Some(meter)) = (STATUS_CLASSES.get(class), meters.exchanges.get(class)) {
+            let find = || self.exchanges.get_or_create(&ExchangeLabels { route: route.to_owned(), status }).clone();
+            meter.get_or_init(find).inc();
+        }
+        meters.bytes_in.inc_by(exchange.bytes_in);
+        meters.bytes_out.inc_by(exchange.bytes_out);
+        meters.durations.observe(exchange.duration.as_secs_f64());
+    }
+
+    fn route_meters(&self, route: &str) -> RouteMeters {
+        let bytes = |direction| self.bytes.get_or_create(&DirectionLabels { route: route.to_owned(), direction }).clone();
+        RouteMeters {
+            exchanges: Default::default(),
+            bytes_in: bytes("in"),
+            bytes_out: bytes("out"),
+            durations: self.durations.get_or_create(&RouteLabel { route: route.to_owned() }).clone(),
+        }
     }
 
     pub fn reloaded(&self, reload: Reload) {
@@ -226,16 +254,19 @@ impl Metrics {
     }
 }
 
-const fn status_class(status: Option<u16>) -> &'static str {
+/// The place of a status in [`STATUS_CLASSES`].
+const fn status_class(status: Option<u16>) -> usize {
     match status {
-        None => "none",
-        Some(100..=199) => "1xx",
-        Some(200..=299) => "2xx",
-        Some(300..=399) => "3xx",
-        Some(400..=499) => "4xx",
-        Some(_) => "5xx",
+        None => 0,
+        Some(100..=199) => 1,
+        Some(200..=299) => 2,
+        Some(300..=399) => 3,
+        Some(400..=499) => 4,
+        Some(_) => 5,
     }
 }
+
+const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// From a local answer to a slow report.
 fn histogram() -> Histogram {
