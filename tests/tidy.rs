@@ -55,6 +55,7 @@ const VOUCHERS: &[&str] = &[
     "src/audit/recorder.rs",
     "src/upstream/assertion.rs",
     "src/upstream/head.rs",
+    "src/upstream/statements.rs",
     "src/demo/provider/tokens.rs",
     "src/demo/provider/endpoints.rs",
     "src/demo/provider/mod.rs",

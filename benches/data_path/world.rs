@@ -249,8 +249,10 @@ header_timeout = "5m"
 }
 
 fn route_text(route: usize, rules: usize, port: u16, upstream: SocketAddr, sink: SocketAddr) -> String {
-    let mut text =
-        format!("name = \"r{route}\"\nfrom = \"https://app{route}.test:{port}\"\nto = [\"http://{upstream}\"]\nclass = \"internal\"\n");
+    let mut text = format!(
+        "name = \"r{route}\"\nfrom = \"https://app{route}.test:{port}\"\nto = [\"http://{upstream}\"]\nclass = \"internal\"\n[upstream]\nassertion = \"{}\"\n",
+        std::env::var("ASSERTION").unwrap_or_else(|_| "session".to_owned())
+    );
     for rule in 1..rules {
         text += &format!(
             "[[allow]]\nid = \"rule-{rule}\"\nwho = {{ groups = [\"team-{rule}\", \"on-call-{rule}\"] }}\nmethods = [\"GET\", \"POST\"]\npaths = [\"/team/{rule}/**\"]\nexcept = [\"/team/{rule}/secret/**\"]\n"

@@ -28,6 +28,12 @@ pub const ROUTE_UPSTREAM: &[Key] = &[
         Default("\"h1\""),
         "h1: HTTP/1.1. h2: HTTP/2, by ALPN over TLS and by prior knowledge without; gRPC needs it. auto: what the upstream chooses by ALPN.",
     ),
+    key(
+        "assertion",
+        Choice(&["request", "session", "off"]),
+        Default("\"request\""),
+        "request: X-Portcullis-Assertion is signed for each request and names it. session: for each session and rule, used for 15 seconds, and names no request; costs a fraction. off: none is sent.",
+    ),
     key("connect_timeout", Duration, Optional("[upstream] of portcullis.toml"), "Time for a connection, TLS included."),
     key("first_byte_timeout", Duration, Optional("[upstream] of portcullis.toml"), "Time from the end of a request to its answer."),
     key("idle_timeout", Duration, Optional("[upstream] of portcullis.toml"), "Time without a byte after which an exchange is cut."),

@@ -9,7 +9,7 @@ use super::keys;
 use super::read_files;
 use super::read_main::{DAY, MINUTE};
 use super::reader::{Fault, Table, Value};
-use super::route_file::{Health, RouteUpstream, UpstreamProtocol};
+use super::route_file::{Assertion, Health, RouteUpstream, UpstreamProtocol};
 use super::sections::UpstreamRules;
 use super::values;
 
@@ -55,6 +55,8 @@ pub(super) fn route(file: &Table<'_>, to: Option<&[Upstream]>) -> Option<RouteUp
     }
     let protocols = [("h1", UpstreamProtocol::Http1), ("h2", UpstreamProtocol::Http2), ("auto", UpstreamProtocol::Auto)];
     let protocol = table.or("protocol", UpstreamProtocol::Http1, |value| value.choice(&protocols));
+    let assertions = [("request", Assertion::Request), ("session", Assertion::Session), ("off", Assertion::Off)];
+    let assertion = table.or("assertion", Assertion::Request, |value| value.choice(&assertions));
     // A mistake is noted where it stands; what is left out is not one.
     let span = |name, read: fn(&Value<'_>) -> Option<Duration>| table.value(name).map_or(Some(None), |value| read(&value).map(Some));
     let bytes = |name, read: fn(&Value<'_>) -> Option<u64>| table.value(name).map_or(Some(None), |value| read(&value).map(Some));
@@ -70,6 +72,7 @@ pub(super) fn route(file: &Table<'_>, to: Option<&[Upstream]>) -> Option<RouteUp
     let (body_max, body_rate_min) = (bytes("body_max", body_max), bytes("body_rate_min", rate));
     Some(RouteUpstream {
         protocol,
+        assertion,
         connect_timeout: connect_timeout?,
         first_byte_timeout: first_byte_timeout?,
         idle_timeout: idle_timeout?,

@@ -50,6 +50,8 @@ pub struct RouteFile {
 pub struct RouteUpstream {
     /// Default `h1`.
     pub protocol: UpstreamProtocol,
+    /// Default `request`.
+    pub assertion: Assertion,
     pub connect_timeout: Option<Duration>,
     pub first_byte_timeout: Option<Duration>,
     pub idle_timeout: Option<Duration>,
@@ -66,6 +68,17 @@ pub struct RouteUpstream {
     pub slow_start: Option<Duration>,
     /// Default none: upstreams are judged by what becomes of exchanges alone.
     pub health: Option<Health>,
+}
+
+/// What a signed assertion stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Assertion {
+    #[default]
+    Request,
+    /// For a session and a rule, and several requests.
+    Session,
+    /// None is sent.
+    Off,
 }
 
 /// The HTTP version that is spoken to an upstream.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::client_facing::{ClientCertificates, ClientDemand, HstsScope};
 use super::detection;
-use super::route_file::{AllowRule, Health, RouteFile, RouteUpstream, UpstreamProtocol};
+use super::route_file::{AllowRule, Assertion, Health, RouteFile, RouteUpstream, UpstreamProtocol};
 use super::sections::*;
 use super::values::write_duration;
 
@@ -220,6 +220,11 @@ fn upstream(upstream: &RouteUpstream) -> Value {
             UpstreamProtocol::Http1 => "h1",
             UpstreamProtocol::Http2 => "h2",
             UpstreamProtocol::Auto => "auto",
+        },
+        "assertion": match upstream.assertion {
+            Assertion::Request => "request",
+            Assertion::Session => "session",
+            Assertion::Off => "off",
         },
         "connect_timeout": upstream.connect_timeout.map(write_duration),
         "first_byte_timeout": upstream.first_byte_timeout.map(write_duration),

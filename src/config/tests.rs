@@ -239,6 +239,7 @@ fn a_route_says_how_its_upstreams_are_reached() {
     let text = ROUTE.replace("[\"http://10.0.0.5:3000\"]", "[\"https://10.0.0.5:3000\", \"unix:/run/app.sock\"]")
         + r#"[upstream]
 protocol = "auto"
+assertion = "session"
 connect_timeout = "2s"
 body_max = "10MiB"
 body_rate_min = "0B"
@@ -253,6 +254,7 @@ path = "/healthz"
     let upstream = &config.routes[0].upstream;
     assert_eq!((upstream.body_max, upstream.body_rate_min), (Some(10_485_760), Some(0)));
     assert_eq!((upstream.protocol, upstream.tls_name.as_deref()), (route_file::UpstreamProtocol::Auto, Some("db.internal.example.com")));
+    assert_eq!(upstream.assertion, route_file::Assertion::Session);
     assert!(upstream.ca.is_some() && upstream.certificate.is_some());
     assert_eq!(upstream.health.as_ref().map(|health| (health.unhealthy_after, health.healthy_after)), Some((3, 2)));
     assert_eq!(config.routes[0].to[1].to_string(), "unix:/run/app.sock");

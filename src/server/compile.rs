@@ -11,7 +11,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
-use crate::config::route_file::UpstreamProtocol;
+use crate::config::route_file::{Assertion, UpstreamProtocol};
 use crate::config::{self, ClientDemand, Config, EmailDomains, Enrolment, HstsScope, Protocol, ProxyProtocol, TlsProfile};
 use crate::gateway::{EnrolmentPolicy, ListenerTrust, Snapshot};
 use crate::idp::{EmailTrust, Idp, IdpSettings, SettingsFault};
@@ -155,6 +155,11 @@ fn way(config: &Config, route: &config::RouteFile) -> WaySettings {
             UpstreamProtocol::Http1 => upstream::Protocol::Http1,
             UpstreamProtocol::Http2 => upstream::Protocol::Http2,
             UpstreamProtocol::Auto => upstream::Protocol::Auto,
+        },
+        assertion: match own.assertion {
+            Assertion::Request => upstream::Vouch::EachRequest,
+            Assertion::Session => upstream::Vouch::EachSession,
+            Assertion::Off => upstream::Vouch::Never,
         },
         tls: upstream::Tls {
             name: own.tls_name.clone(),

@@ -1,9 +1,8 @@
 //! What the gateway vouches for towards an upstream: a signed token that names one person, one route and one request.
 //!
 //! ES256 (RFC 7518 §3.4) over a JWT (RFC 7519) that lives one minute. `aud` is the route, so that a token shown to one
-//! system is worth nothing at another; `jti` is the request, so that it can be found in the audit log. Made anew for every
-//! request: the request's id stands in it, so there is nothing to cache. One signature
-//! costs tens of microseconds.
+//! system is worth nothing at another. One that is made for a request names it (`jti`, `request_id`), so that it can be found
+//! in the audit log; one that stands for a session names no request. `factor_age_s` is the age at `iat`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,7 +50,8 @@ struct Claims<'a> {
     sub: String,
     iat: u64,
     exp: u64,
-    jti: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<&'a str>,
     groups: Vec<&'a str>,
@@ -61,7 +61,15 @@ struct Claims<'a> {
     factor_age_s: u64,
     route: &'a str,
     rule: &'a str,
-    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+/// Whether a token names the request that it was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    Request,
+    Nothing,
 }
 
 /// How long a token is good for.
@@ -107,9 +115,14 @@ impl AssertionKey {
         }))
     }
 
-    /// Signs what `permit` says of `person`. `gateway` is the gateway's own address, the issuer.
-    pub fn assertion(&self, gateway: &str, permit: &Permit, person: &Person, now: Timestamp) -> Result<String, Failure> {
-        let request_id = permit.request().id.to_string();
+    /// Signs what `permit` says of `person`, and of its request if that is to be named. `gateway` is the gateway's own address,
+    /// the issuer.
+    pub fn assertion(&self, gateway: &str, permit: &Permit, person: &Person, now: Timestamp, named: Named) -> Result<String, Failure> {
+        let id = match named {
+            Named::Request => Some(permit.request().id.to_string()),
+            Named::Nothing => None,
+        };
+        let id = id.as_deref();
         let issued = now.as_seconds();
         let claims = Claims {
             iss: gateway,
@@ -117,7 +130,7 @@ impl AssertionKey {
             sub: person.identity.subject.to_string(),
             iat: issued,
             exp: issued.saturating_add(LIFETIME.as_secs()),
-            jti: &request_id,
+            jti: id,
             email: person.identity.email.as_ref().map(kernel::identity::Email::as_str),
             groups: person.identity.groups.iter().map(kernel::identity::Group::as_str).collect(),
             amr: methods(person.proof.kind),
@@ -125,7 +138,7 @@ impl AssertionKey {
             factor_age_s: now.since(person.proof.at).as_secs(),
             route: permit.route().id.as_str(),
             rule: permit.rule().as_str(),
-            request_id: &request_id,
+            request_id: id,
         };
         let claims = serde_json::to_vec(&claims).map_err(|_| Failure::Bug("an assertion's claims are not JSON"))?;
         let mut token = String::with_capacity(self.0.header.len() + claims.len() * 4 / 3 + 92);

@@ -15,23 +15,24 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
 use kernel::Failure;
-use kernel::policy::permit::{Permit, Person};
+use kernel::policy::permit::Permit;
 use kernel::request::client::ClientAddress;
 use kernel::request::{CanonicalRequest, Upgrade, headers};
 use kernel::route::Upstream;
 use kernel::time::Timestamp;
 
-use super::assertion::AssertionKey;
 use super::backend::Lease;
 use super::hops;
 use super::outgoing::OutgoingBody;
+use super::settings::Vouch;
+use super::statements::Statements;
 use super::via::Via;
 
 /// What the head is made of, besides the permit.
 pub struct Stated<'a> {
-    pub gateway: &'a str,
     pub via: &'a Via,
-    pub key: &'a AssertionKey,
+    pub statements: &'a Statements,
+    pub vouch: Vouch,
     pub now: Timestamp,
     /// The client's fields as they came.
     pub client: &'a HeaderMap,
@@ -48,8 +49,11 @@ pub fn request(permit: &Permit, stated: &Stated<'_>, body: OutgoingBody, lease: 
     state_origin(&mut fields, judged, &authority, stated.via);
     set(&mut fields, headers::REQUEST_ID, &judged.id.to_string());
     if let Some(person) = permit.person() {
-        state_person(&mut fields, person);
-        set(&mut fields, headers::ASSERTION, &stated.key.assertion(stated.gateway, permit, person, stated.now)?);
+        let who = stated.statements.person(person);
+        put(&mut fields, headers::SUBJECT, who.subject.clone());
+        put(&mut fields, headers::EMAIL, who.email.clone());
+        put(&mut fields, headers::GROUPS, who.groups.clone());
+        put(&mut fields, headers::ASSERTION, stated.statements.assertion(stated.vouch, permit, person, stated.now)?);
     }
     let target = PathAndQuery::try_from(judged.target()).map_err(|_| Failure::Bug("a canonical target is not a URI"))?;
     frame(&mut fields, &judged.method, &body);
@@ -122,31 +126,25 @@ fn state_origin(fields: &mut HeaderMap, judged: &CanonicalRequest, authority: &s
     via.add(fields, judged.version);
 }
 
-/// Who asks.
-fn state_person(fields: &mut HeaderMap, person: &Person) {
-    let identity = &person.identity;
-    set(fields, headers::SUBJECT, &encode(&identity.subject.to_string(), &[]));
-    if let Some(email) = &identity.email {
-        set(fields, headers::EMAIL, &encode(email.as_str(), &[]));
-    }
-    if !identity.groups.is_empty() {
-        let groups: Vec<_> = identity.groups.iter().map(|group| encode(group.as_str(), b",")).collect();
-        set(fields, headers::GROUPS, &groups.join(","));
+/// Sets a field that no client field stands beside. Text that is no field value is left out, together with what stood there.
+fn set(fields: &mut HeaderMap, name: HeaderName, text: &str) {
+    put(fields, name, field(text));
+}
+
+fn put(fields: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    match value {
+        Some(value) => drop(fields.insert(name, value)),
+        None => drop(fields.remove(name)),
     }
 }
 
-/// Sets a field that no client field stands beside. Text that is no field value is left out, together with what stood there.
-fn set(fields: &mut HeaderMap, name: HeaderName, text: &str) {
-    fields.remove(&name);
-    if text.len() <= STATED_BYTES_MAX
-        && let Ok(value) = HeaderValue::from_str(text)
-    {
-        fields.insert(name, value);
-    }
+/// `text` as a field's value, if it can be one.
+pub fn field(text: &str) -> Option<HeaderValue> {
+    (text.len() <= STATED_BYTES_MAX).then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 
 /// Writes `text` so that a field can hold it and only one text reads so.
-fn encode(text: &str, reserved: &[u8]) -> String {
+pub fn encode(text: &str, reserved: &[u8]) -> String {
     let inner = text.trim_matches(' ');
     let start = text.len() - text.trim_start_matches(' ').len();
     let kept = start..start + inner.len();

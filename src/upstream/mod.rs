@@ -24,6 +24,7 @@ mod pool;
 mod resolve;
 mod returning;
 mod settings;
+mod statements;
 mod stream;
 mod streams;
 #[cfg(test)]
@@ -53,14 +54,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::web::body::{self, Body, BodyError, Opened};
-use assertion::AssertionKey;
 use backend::{Backend, BackendKey};
 use connect::Connector;
 use exchange::{Answer, Beginning};
 use head::Stated;
 use outgoing::{OutgoingBody, Progress, Sending, Wait};
 use returning::{Ending, ReturningBody, Trailers};
-pub use settings::{ClientCertificate, HealthCheck, Limits, Protocol, Settings, Tls, WaySettings};
+pub use settings::{ClientCertificate, HealthCheck, Limits, Protocol, Settings, Tls, Vouch, WaySettings};
+use statements::Statements;
 pub use via::Via;
 pub use ways::{Way, Ways};
 use websocket::Splice;
@@ -117,9 +118,8 @@ impl std::fmt::Debug for ForwardContext {
 /// All upstreams of the gateway, and the connections to them.
 pub struct Upstreams {
     connector: Connector,
-    gateway: String,
     via: Via,
-    assertion_key: AssertionKey,
+    statements: Statements,
     /// Every upstream of every configuration that is still in use, so that the next one finds it.
     backends: Mutex<HashMap<BackendKey, Weak<Backend>>>,
     /// Counts choices, so that they are spread.
@@ -135,8 +135,9 @@ impl Upstreams {
     pub fn new(settings: Settings, tasks: TaskTracker, closing: CancellationToken) -> Arc<Self> {
         let Settings { gateway, assertion_key, own_listeners } = settings;
         let (via, connector) = (Via::new(&gateway), Connector::new(own_listeners));
+        let statements = Statements::new(gateway, assertion_key);
         let (backends, turn) = (Mutex::default(), AtomicU64::new(0));
-        let upstreams = Arc::new(Self { connector, gateway, via, assertion_key, backends, turn, tasks, closing: closing.clone() });
+        let upstreams = Arc::new(Self { connector, via, statements, backends, turn, tasks, closing: closing.clone() });
         upstreams.tasks.spawn(ways::sweep(Arc::downgrade(&upstreams), closing));
         upstreams
     }
@@ -169,8 +170,14 @@ impl Upstreams {
         }
         let key = if request.upgrade == Upgrade::WebSocket { websocket::key(request.version)? } else { None };
         let body = OutgoingBody::new(body.map_err(Into::into).boxed_unsync(), &progress, way.body_bounds(headers));
-        let stated =
-            Stated { gateway: &self.gateway, via: &self.via, key: &self.assertion_key, now, client: headers, websocket_key: key.as_ref() };
+        let stated = Stated {
+            via: &self.via,
+            statements: &self.statements,
+            vouch: way.assertion,
+            now,
+            client: headers,
+            websocket_key: key.as_ref(),
+        };
         let Some(answered) = cut.run_until_cancelled(self.ask(way, &mut ending, &stated, body)).await else {
             ending.outcome = ExchangeOutcome::Cut;
             return Err(Rejection::Challenge(Challenge::SignIn).into());
@@ -277,7 +284,7 @@ impl Upstreams {
     /// The key set for `/.portcullis/jwks.json`.
     #[must_use]
     pub fn key_set(&self) -> String {
-        self.assertion_key.key_set(&[])
+        self.statements.key_set()
     }
 
     /// The gateway's name in `Via`.

@@ -26,6 +26,7 @@ pub struct WaySettings {
     /// Never empty.
     pub upstreams: Vec<Upstream>,
     pub protocol: Protocol,
+    pub assertion: Vouch,
     pub tls: Tls,
     pub limits: Limits,
     pub health: Option<HealthCheck>,
@@ -40,6 +41,17 @@ pub enum Protocol {
     Http2,
     /// Over TLS what the upstream chooses by ALPN, without TLS HTTP/1.1.
     Auto,
+}
+
+/// How often an assertion is signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vouch {
+    /// It names the request.
+    #[default]
+    EachRequest,
+    /// It stands for a session, a rule and a factor, and is used for some seconds.
+    EachSession,
+    Never,
 }
 
 /// How an `https` upstream is verified, and what it is shown. Verification cannot be skipped.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backend::{Backend, BackendKey};
 use super::outgoing::BodyBounds;
-use super::settings::{Limits, WaySettings};
+use super::settings::{Limits, Vouch, WaySettings};
 use super::{Upstreams, health};
 
 /// All ways of one configuration.
@@ -24,6 +24,7 @@ pub struct Way {
     /// Never empty.
     pub(super) backends: Vec<Arc<Backend>>,
     pub(super) limits: Limits,
+    pub(super) assertion: Vouch,
 }
 
 impl Ways {
@@ -71,7 +72,7 @@ impl Upstreams {
     fn way(self: &Arc<Self>, way: WaySettings) -> Way {
         let backends =
             way.upstreams.iter().map(|upstream| self.backend(BackendKey::new(upstream, &way), || Backend::new(upstream, &way), &way));
-        Way { backends: backends.collect(), limits: way.limits.clone() }
+        Way { backends: backends.collect(), limits: way.limits.clone(), assertion: way.assertion }
     }
 
     fn backend(self: &Arc<Self>, key: BackendKey, make: impl FnOnce() -> Backend, way: &WaySettings) -> Arc<Backend> {

@@ -113,6 +113,7 @@ async fn what_a_new_configuration_reaches_in_the_same_way_keeps_its_connections(
         route: RouteId::new("app"),
         upstreams: bench.route.upstreams.clone(),
         protocol,
+        assertion: crate::upstream::Vouch::EachRequest,
         tls: Tls::default(),
         limits: Limits { first_byte_timeout: Duration::from_secs(7), ..Limits::default() },
         health: None,

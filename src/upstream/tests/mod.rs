@@ -44,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::assertion::AssertionKey;
-use super::{ExchangeEnd, ForwardContext, Incoming, Limits, Protocol, Settings, Tls, Upstreams, WaySettings, Ways};
+use super::{ExchangeEnd, ForwardContext, Incoming, Limits, Protocol, Settings, Tls, Upstreams, Vouch, WaySettings, Ways};
 use crate::web::body::{self, Body};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -55,6 +55,9 @@ pub struct Bench {
     pub ways: Ways,
     pub route: Arc<Route>,
     pub identity: Arc<Identity>,
+    pub session: SessionId,
+    pub proof: FactorProof,
+    pub now: Timestamp,
     pub cut: CancellationToken,
     ends: Arc<Mutex<Vec<ExchangeEnd>>>,
 }
@@ -75,6 +78,7 @@ impl Bench {
             route: RouteId::new("app"),
             upstreams: upstreams.clone(),
             protocol: Protocol::Http1,
+            assertion: Vouch::EachRequest,
             tls: Tls::default(),
             limits: Limits::default(),
             health: None,
@@ -98,6 +102,9 @@ impl Bench {
             upstreams: room,
             route: Arc::new(route),
             identity: identity("ana", &["dev", "sre"]),
+            session: SessionId::new([1; 16]),
+            proof: FactorProof { kind: FactorKind::Totp, at: NOW.minus(Duration::from_secs(30)) },
+            now: NOW,
             cut: CancellationToken::new(),
             ends: Arc::default(),
         }
@@ -116,9 +123,8 @@ impl Bench {
         let peer = ClientAddress::new("192.0.2.9".parse().unwrap());
         let connection = Connection { peer, port: 443, server_name: None, raw_target: None, fault: None };
         let canonical = CanonicalRequest::read(&head, &connection, &TrustedProxies::default(), RequestId::new([7; 16]), NOW).unwrap();
-        let proof = FactorProof { kind: FactorKind::Totp, at: NOW.minus(Duration::from_secs(30)) };
-        let assurance = Assurance::default().with(proof);
-        let person = Person { session: SessionId::new([1; 16]), identity: &self.identity, assurance: &assurance };
+        let assurance = Assurance::default().with(self.proof);
+        let person = Person { session: self.session, identity: &self.identity, assurance: &assurance };
         let presented = if canonical.path.is_under("/public") { Presented::Nobody } else { Presented::Person(person) };
         let Decision::Allow(permit) = decide(&self.route, canonical, &presented, NOW) else { panic!("not allowed") };
         Recorded::assertion(Admitted::assertion(permit))
@@ -140,7 +146,7 @@ impl Bench {
 
     pub fn context(&self) -> ForwardContext {
         let ends = Arc::clone(&self.ends);
-        ForwardContext { now: NOW, cut: self.cut.clone(), on_end: Box::new(move |end| ends.lock().unwrap().push(end)) }
+        ForwardContext { now: self.now, cut: self.cut.clone(), on_end: Box::new(move |end| ends.lock().unwrap().push(end)) }
     }
 
     pub async fn get(&self, path: &str) -> Result<(u16, String), Refusal> {

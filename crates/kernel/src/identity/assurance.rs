@@ -24,7 +24,7 @@ pub enum Strength {
 }
 
 /// A second factor that was shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FactorProof {
     pub kind: FactorKind,
     pub at: Timestamp,
