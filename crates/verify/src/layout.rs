@@ -35,7 +35,7 @@ impl SegmentPaths {
     }
 
     /// Reads a file name; None when it is not a segment's.
-    fn parse(folder: &Path, name: &str) -> Option<Self> {
+    pub(crate) fn parse(folder: &Path, name: &str) -> Option<Self> {
         let stem = name.strip_suffix(".jsonl")?;
         let (first, _time) = stem.strip_prefix("audit-")?.split_once('-')?;
         let first = (first.len() == 20).then(|| first.parse().ok()).flatten()?;

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::{DroppedReport, Finding, FindingKind, Head, Report, Source, VerifyFault, Walk};
-use crate::dropped::{Dropped, statement};
+use crate::dropped::{Dropped, Statement, statement};
 use crate::layout::{self, SegmentPaths};
 use crate::note::{Checkpoint, PublicKey};
 use crate::tiles::{LEVELS, TILE_HEIGHT, Tiles};
@@ -95,8 +95,12 @@ impl<'a> Walk<'a> {
         }
         self.compare_latest()?;
         self.compare_widths(signed.unwrap_or(0).max(self.report.covered), size);
+        let said = self.statement(segments)?;
         if self.begins > 0 {
-            self.judge_dropped(segments)?;
+            self.judge_dropped(segments, said);
+        } else if self.dropped.is_some() && said.is_none() {
+            let path = layout::dropped(self.folder);
+            self.found(FindingKind::Inserted, &path, None, None, "it says what no record says, and nothing was dropped".to_owned());
         }
         Ok(self.report)
     }
@@ -167,29 +171,28 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What a record says of dropped records, where the file beside the log leads to one that says the same.
+    fn statement(&self, segments: &[SegmentPaths]) -> Result<Option<(Dropped, Statement)>, VerifyFault> {
+        let Some(dropped) = self.dropped.filter(|dropped| dropped.recorded < self.report.covered) else { return Ok(None) };
+        let said = read_record(segments, dropped.recorded)?.and_then(|record| statement(&record));
+        Ok(said.filter(|said| said.end == dropped.end).map(|said| (dropped, said)))
+    }
+
     /// The log does not begin with record 0: a record of its own must say why.
-    fn judge_dropped(&mut self, segments: &[SegmentPaths]) -> Result<(), VerifyFault> {
+    fn judge_dropped(&mut self, segments: &[SegmentPaths], said: Option<(Dropped, Statement)>) {
         let begins = self.begins;
-        let stated = self.dropped.filter(|dropped| dropped.recorded < self.report.covered);
-        let said = match stated {
-            Some(dropped) => {
-                read_record(segments, dropped.recorded)?.and_then(|record| statement(&record)).filter(|said| said.end == dropped.end)
-            }
-            None => None,
-        };
-        let (Some(dropped), Some(said)) = (stated, said) else {
+        let Some((dropped, said)) = said else {
             let what = format!("records 0 to {} are missing, and no record says that they were dropped", begins - 1);
             self.first_finding(segments, 0, what);
-            return Ok(());
+            return;
         };
         if begins > said.end {
             let what =
                 format!("records {} to {} are missing; only those before {} were dropped by retention", said.end, begins - 1, said.end);
             self.first_finding(segments, said.end, what);
-            return Ok(());
+            return;
         }
         self.report.dropped = Some(DroppedReport { end: begins, recorded: dropped.recorded, time: said.time });
-        Ok(())
     }
 
     fn first_finding(&mut self, segments: &[SegmentPaths], sequence: u64, what: String) {

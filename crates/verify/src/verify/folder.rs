@@ -28,9 +28,8 @@ pub fn list(folder: &Path) -> Result<Listing, VerifyFault> {
     for name in names {
         let ours = is_of_the_log(&name);
         let Ok(about) = fs::symlink_metadata(folder.join(&name)) else { continue };
-        if ours && !about.file_type().is_file() {
-            let what = if about.file_type().is_symlink() { "a symbolic link stands in the place of the file" } else { "it is not a file" };
-            listing.found(FindingKind::Swapped, &name, what.to_owned());
+        if ours && about.file_type().is_symlink() {
+            listing.found(FindingKind::Swapped, &name, "a symbolic link stands in the place of the file".to_owned());
         } else if ours && about.nlink() > 1 {
             let others = about.nlink() - 1;
             listing.remarks.push(format!("{name} has {others} more name(s): who may write to those changes the log"));
@@ -38,6 +37,24 @@ pub fn list(folder: &Path) -> Result<Listing, VerifyFault> {
         listing.check_name(&name);
     }
     Ok(listing)
+}
+
+/// What has the name of a file of the log and is none, be it through a link: a pipe, a folder, a device. By the first record
+/// that should stand there, where it has the name of a segment.
+pub fn no_files(folder: &Path) -> Result<Vec<Finding>, VerifyFault> {
+    let fault = |source: io::Error| VerifyFault::Io { path: folder.to_owned(), source };
+    let mut findings = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fault)? {
+        let path = entry.map_err(fault)?.path();
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // A link that leads nowhere is met, and named, where the file is read.
+        if is_of_the_log(&file) && fs::metadata(&path).is_ok_and(|about| !about.is_file()) {
+            let sequence = SegmentPaths::parse(folder, &file).map(|paths| paths.first);
+            findings.push(Finding { kind: FindingKind::Swapped, file, line: None, sequence, what: "it is not a file".to_owned() });
+        }
+    }
+    findings.sort_by(|a, b| a.file.cmp(&b.file));
+    Ok(findings)
 }
 
 /// Whether the gateway writes a file of this name, and verification reads it.

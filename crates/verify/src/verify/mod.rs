@@ -41,7 +41,7 @@ pub struct Request {
 }
 
 /// What was found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     pub origin: String,
     pub segments: usize,
@@ -193,6 +193,12 @@ struct Walk<'a> {
 /// Verifies a log. `progress` is told, now and then, how many bytes were read.
 pub fn verify(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Report, VerifyFault> {
     let folder = &request.folder;
+    let no_files = folder::no_files(folder)?;
+    if !no_files.is_empty() {
+        let origin = request.public_key.as_ref().map(|key| key.name().to_owned()).unwrap_or_default();
+        let remarks = vec!["nothing was read: a pipe in the place of a file would not end".to_owned()];
+        return Ok(Report { origin, findings: no_files, remarks, ..Report::default() });
+    }
     let beside = layout::public_key(folder);
     let (key, remarks) = match &request.public_key {
         Some(key) => (key.clone(), Vec::new()),

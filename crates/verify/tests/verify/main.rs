@@ -9,4 +9,5 @@ mod proofs;
 mod properties;
 mod tampering;
 mod third_party;
+mod unlisted;
 mod vectors;
