@@ -12,6 +12,8 @@ mod commands;
 mod faults;
 #[path = "process/kills.rs"]
 mod kills;
+#[path = "process/observability.rs"]
+mod observability;
 #[path = "process/power/mod.rs"]
 mod power;
 #[path = "process/reading.rs"]

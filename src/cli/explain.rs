@@ -117,7 +117,10 @@ fn read_request(args: &Args, table: &kernel::route::RouteTable) -> Result<Asked,
     let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, target) = rest.split_at_checked(at).ok_or("this is not an address")?;
     let authority = Authority::parse(authority).map_err(|fault| fault.to_string())?;
-    let path = target.split(['?', '#']).next().filter(|path| !path.is_empty()).unwrap_or("/");
+    if target.contains('#') {
+        return Err("the part from # on never leaves the browser: leave it out".to_owned());
+    }
+    let path = target.split(['?']).next().filter(|path| !path.is_empty()).unwrap_or("/");
     let method: Method = args.method.parse().map_err(|_| "this is not a method".to_owned())?;
     if let Err(fault) = check_method(&method) {
         return Ok(Asked::Early(Reason::MalformedRequest, fault.to_string()));

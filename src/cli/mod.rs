@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod check;
 pub mod config;
+mod connections;
 mod demo;
 pub mod exit;
 pub mod explain;
@@ -62,6 +63,8 @@ pub enum Command {
     User(orders::UserArgs),
     /// Their sessions.
     Session(orders::SessionArgs),
+    /// The exchanges that are under way.
+    Connections(connections::ConnectionsArgs),
     /// Key files.
     Key(key::KeyArgs),
     /// Completions for a shell.
@@ -98,6 +101,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Audit(args) => audit::run(&args, &dir),
         Command::User(args) => orders::user(&dir, &args),
         Command::Session(args) => orders::session(&dir, &args),
+        Command::Connections(args) => connections::run(&dir, &args),
         Command::Key(args) => key::run(&args),
         Command::Completions(CompletionsArgs { shell }) => with_output(|out, _| {
             // Into memory first: the generator panics where the reader of a pipe has left.

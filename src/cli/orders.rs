@@ -160,6 +160,7 @@ fn tell(outcome: &Outcome) {
         Outcome::Revoked { sessions } => anstream::println!("{} sessions ended", sessions.len()),
         Outcome::Erased(page) => tell_erased(page),
         Outcome::Recorded {} => anstream::println!("recorded"),
+        Outcome::Connections(connections) => super::connections::print(connections),
         Outcome::Sinks(sinks) => super::sinks::print(sinks),
         Outcome::Refused { why } => anstream::eprintln!("{why}"),
     }

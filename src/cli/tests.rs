@@ -116,6 +116,8 @@ fn explain_states_decision_grounds_and_reason() {
         assert!(out.contains(decision), "{decision}: {out}");
     }
     assert_eq!(explained(&["GET", "/page"]).0, exit::USAGE);
+    let (code, _, err) = explained(&["GET", "https://wiki.example.com:8443/page#part"]);
+    assert!(code == exit::USAGE && err.contains("never leaves the browser"), "{err}");
 }
 
 #[test]

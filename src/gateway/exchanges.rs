@@ -1,17 +1,20 @@
 //! The exchanges under way, so that those which a new configuration no longer allows can be cut.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use kernel::policy::decide::Person;
 use kernel::policy::{Decision, Presented, decide};
 use kernel::request::CanonicalRequest;
-use kernel::route::{RouteTable, Target};
+use kernel::route::{RouteId, RouteTable, Target};
 use kernel::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::sessions::Live;
+use crate::upstream::Progress;
 
 /// All exchanges under way.
 #[derive(Debug, Default)]
@@ -24,6 +27,8 @@ pub struct Exchanges {
 #[derive(Debug)]
 pub struct Exchange {
     pub request: Arc<CanonicalRequest>,
+    pub route: RouteId,
+    pub progress: Arc<Progress>,
     pub person: Option<Arc<Live>>,
     pub cut: CancellationToken,
 }
@@ -45,6 +50,31 @@ impl Exchanges {
         self.open.len()
     }
 
+    /// Every exchange, as far as it has come.
+    #[must_use]
+    pub fn under_way(&self) -> Vec<UnderWay> {
+        let seen = |exchange: &Exchange| {
+            let (bytes_in, bytes_out) = exchange.progress.seen();
+            UnderWay {
+                request: Arc::clone(&exchange.request),
+                route: exchange.route.clone(),
+                person: exchange.person.clone(),
+                age: exchange.progress.started.elapsed(),
+                bytes_in,
+                bytes_out,
+            }
+        };
+        self.open.iter().map(|entry| seen(&entry)).collect()
+    }
+
+    /// How many there are of each route that has any.
+    #[must_use]
+    pub fn by_route(&self) -> HashMap<RouteId, usize> {
+        let mut counts = HashMap::new();
+        self.open.iter().for_each(|entry| *counts.entry(entry.route.clone()).or_default() += 1);
+        counts
+    }
+
     /// Cuts every exchange that is still under way.
     pub fn cut_all(&self) {
         self.open.iter().for_each(|entry| entry.cut.cancel());
@@ -58,6 +88,17 @@ impl Exchanges {
         refused.iter().for_each(CancellationToken::cancel);
         refused.len()
     }
+}
+
+/// One exchange at the moment of a look.
+#[derive(Clone, Debug)]
+pub struct UnderWay {
+    pub request: Arc<CanonicalRequest>,
+    pub route: RouteId,
+    pub person: Option<Arc<Live>>,
+    pub age: Duration,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
 }
 
 impl Exchange {

@@ -108,6 +108,7 @@ pub(super) async fn run<H: Handler>(
         // Who was let in gets to ask; who does not begin is not waited for.
         () = lingered(&shared) => return Err(ConnectionFault::ShuttingDown),
     };
+    shared.handler.shook_hands(&facts);
     let facts = Arc::new(facts);
     match facts.protocol {
         Protocol::Http1 => http::serve_http1(&shared, facts, stream).await?,

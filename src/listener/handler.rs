@@ -5,7 +5,7 @@ use std::future::Future;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use super::facts::RequestFacts;
+use super::facts::{ConnectionFacts, RequestFacts};
 use crate::web::body::Body;
 
 /// Answers requests. A panic in `handle` is answered with 500 and ends neither the process nor the connection's other
@@ -18,6 +18,9 @@ use crate::web::body::Body;
 pub trait Handler: Clone + Send + Sync + 'static {
     /// Told of every connection once, when it is known what becomes of it. Must not block.
     fn met(&self, _listener: &str, _meeting: Meeting) {}
+
+    /// Told of every handshake that was completed: TLS and HTTP version as they were agreed on. Must not block.
+    fn shook_hands(&self, _connection: &ConnectionFacts) {}
 
     fn handle(&self, facts: RequestFacts, request: Request<Incoming>) -> impl Future<Output = Result<Response<Body>, HandlerAbort>> + Send;
 }

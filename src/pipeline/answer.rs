@@ -12,6 +12,7 @@ use kernel::session::token::Purpose;
 use kernel::{Failure, Refusal, Rejection};
 
 use super::proxy_status;
+use super::sparing::Sparing;
 use crate::entropy;
 use crate::gateway::pending::Place;
 use crate::gateway::visit::{DecisionRecord, Visit};
@@ -26,7 +27,7 @@ use crate::web::security::{self, FormTargets};
 /// Answers a refusal, and records it first.
 pub async fn refuse(gateway: &Gateway, snapshot: &Snapshot, visit: &Visit, head: &Parts, refusal: Refusal) -> Response<Body> {
     if let Refusal::Failure(failure) = &refusal {
-        tracing::error!(request.id = %visit.request_id, error = %failure, "a request failed on our side");
+        tell(visit, failure);
     }
     let shaped = shape(gateway, snapshot, visit, head, &refusal);
     let mut response = shaped.unwrap_or_else(|failure| plain(snapshot, visit, &failure.into()));
@@ -42,6 +43,19 @@ pub async fn refuse(gateway: &Gateway, snapshot: &Snapshot, visit: &Visit, head:
         // What cannot be recorded is not answered as if it were.
         Err(failure) => plain(snapshot, visit, &failure.into()),
     }
+}
+
+/// Says what failed. While records cannot be kept every request fails alike: that is said once a second, with a number.
+fn tell(visit: &Visit, failure: &Failure) {
+    static OUTAGE: Sparing = Sparing::new();
+    let others = match failure {
+        Failure::Audit => match OUTAGE.count(visit.received) {
+            Some(others) => others,
+            None => return,
+        },
+        _ => 0,
+    };
+    tracing::error!(request.id = %visit.request_id, error = %failure, others, "a request failed on our side");
 }
 
 /// When not even a request id can be made.

@@ -41,7 +41,14 @@ pub async fn forward(
     // A public page belongs to no session, so the end of one does not cut it; a change of policy may.
     let person = visit.person.as_ref().filter(|_| permit.person().is_some());
     let cut = person.map_or_else(CancellationToken::new, |live| live.ended().child_token());
-    let exchange = Exchange { request: Arc::clone(permit.request()), person: person.cloned(), cut: cut.clone() };
+    let progress = Arc::new(upstream::Progress::new());
+    let exchange = Exchange {
+        request: Arc::clone(permit.request()),
+        route: permit.route().id.clone(),
+        progress: Arc::clone(&progress),
+        person: person.cloned(),
+        cut: cut.clone(),
+    };
     let number = gateway.exchanges.enter(exchange);
     // A configuration that came into force since this request was judged has judged the exchanges that it found: this one
     // was not among them yet.
@@ -60,6 +67,7 @@ pub async fn forward(
     let context = ForwardContext {
         now: gateway.clock.now(),
         cut,
+        progress,
         on_end: Box::new(move |end| {
             reporter.exchanges.leave(number);
             drop(open);

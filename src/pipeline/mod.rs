@@ -5,6 +5,7 @@ mod answer;
 pub mod forward;
 mod identify;
 mod proxy_status;
+mod sparing;
 
 use std::sync::Arc;
 

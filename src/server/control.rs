@@ -3,6 +3,7 @@
 //!
 //! Every order is put on record before it is carried out; when records cannot be kept, nothing is changed.
 
+mod connections;
 mod lines;
 mod privacy;
 mod readings;
@@ -23,6 +24,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub use self::connections::ConnectionLine;
 pub use self::privacy::ErasedPage;
 
 use self::lines::{session_line, user_line};
@@ -46,6 +48,7 @@ pub enum Order {
     UserErase { user: String },
     AuditRead { command: String, filters: String, records: u64 },
     SinkList {},
+    ConnectionList { route: Option<String>, user: Option<String> },
 }
 
 /// Which sessions are to end.
@@ -82,6 +85,7 @@ pub enum Outcome {
     /// The log may be read: that it is, is on record.
     Recorded {},
     Sinks(Vec<SinkReport>),
+    Connections(Vec<ConnectionLine>),
     /// The order could not be carried out; nothing was changed.
     Refused {
         why: String,
@@ -249,6 +253,7 @@ impl Attendant<'_> {
             Order::SessionRevoke { which } => self.revoke(which).await,
             Order::UserErase { user } => self.erase(&user).await,
             Order::AuditRead { command, filters, records } => self.read_log(command, filters, records).await,
+            Order::ConnectionList { route, user } => self.connections(route.as_deref(), user.as_deref()).await,
             Order::SinkList {} => Ok(Outcome::Sinks(self.gateway.sinks.reports())),
         }
     }

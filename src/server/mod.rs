@@ -143,6 +143,14 @@ impl Handler for Door {
         self.0.metrics.met(listener, meeting.as_str());
     }
 
+    fn shook_hands(&self, connection: &listener::ConnectionFacts) {
+        let protocol = match connection.protocol {
+            listener::Protocol::Http1 => "http/1.1",
+            listener::Protocol::Http2 => "h2",
+        };
+        self.0.metrics.standing().shook_hands(&connection.listener, connection.tls.version, protocol);
+    }
+
     async fn handle(&self, facts: RequestFacts, request: Request<Incoming>) -> Result<Response<Body>, HandlerAbort> {
         Ok(pipeline::handle(&self.0, facts, request).await)
     }
@@ -236,6 +244,8 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
         reloading: tokio::sync::Mutex::default(),
     });
     server.tell_expiry();
+    let started = i64::try_from(gateway.clock.now().as_seconds()).unwrap_or_default();
+    gateway.metrics.standing().start_seconds.set(started);
     server.record_lifecycle(LifecycleChange::Start).await?;
     gateway.sinks.configure(&server.config.load().audit.sinks).await;
     if let Some(redirecting) = redirecting {

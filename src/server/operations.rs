@@ -106,6 +106,12 @@ fn metrics(gateway: &Gateway) -> Response<Body> {
     gauges.audit_records.set(whole(stats.size));
     gauges.audit_queue.set(whole(stats.queue_depth));
     gauges.audit_available.set(i64::from(gateway.audit.is_available()));
+    let snapshot = gateway.snapshot.load();
+    let mut routes = gateway.exchanges.by_route();
+    // Those without one are stated too; those that are configured no more while they have some.
+    snapshot.table.sorted().iter().for_each(|route| *routes.entry(route.id.clone()).or_default() += 0);
+    let routes = routes.into_iter().map(|(route, count)| (route.as_str().to_owned(), count));
+    gateway.metrics.standing().set(routes, &snapshot.upstreams.figures());
     gateway.metrics.sinks().set(&gateway.sinks.reports().into_iter().map(figures).collect::<Vec<_>>());
     let mut response = text(StatusCode::OK, gateway.metrics.text());
     response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));

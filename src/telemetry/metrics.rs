@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::sinks::SinkMetrics;
+use super::standing::Standing;
 
 /// What is counted. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,6 +32,7 @@ pub struct Metrics {
     connections: Family<ConnectionLabels, Counter>,
     gauges: Gauges,
     sinks: SinkMetrics,
+    standing: Standing,
 }
 
 /// What is read when somebody asks.
@@ -159,6 +161,8 @@ impl Metrics {
         more(&mut registry);
         let sinks = SinkMetrics::default();
         sinks.register(&mut registry);
+        let standing = Standing::default();
+        standing.register(&mut registry);
         Self {
             registry: Arc::new(registry),
             refusals,
@@ -172,6 +176,7 @@ impl Metrics {
             connections,
             gauges,
             sinks,
+            standing,
         }
     }
 
@@ -210,6 +215,7 @@ impl Metrics {
             Reload::Refused => "refused",
         };
         self.reloads.get_or_create(&ResultLabel { result }).inc();
+        self.standing.reload_successful.set(i64::from(reload == Reload::Taken));
     }
 
     pub fn found(&self, rule: DetectionRule) {
@@ -233,6 +239,11 @@ impl Metrics {
     #[must_use]
     pub const fn gauges(&self) -> &Gauges {
         &self.gauges
+    }
+
+    #[must_use]
+    pub const fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     #[must_use]

@@ -3,5 +3,6 @@
 pub mod logs;
 pub mod metrics;
 pub mod sinks;
+pub mod standing;
 
 pub use metrics::Metrics;

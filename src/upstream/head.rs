@@ -26,6 +26,7 @@ use super::hops;
 use super::outgoing::OutgoingBody;
 use super::settings::Vouch;
 use super::statements::Statements;
+use super::trace;
 use super::via::Via;
 
 /// What the head is made of, besides the permit.
@@ -48,6 +49,7 @@ pub fn request(permit: &Permit, stated: &Stated<'_>, body: OutgoingBody, lease: 
     hops::count_down(&mut fields, &judged.method);
     state_origin(&mut fields, judged, &authority, stated.via);
     set(&mut fields, headers::REQUEST_ID, &judged.id.to_string());
+    trace::settle(&mut fields, judged.id);
     if let Some(person) = permit.person() {
         let who = stated.statements.person(person);
         put(&mut fields, headers::SUBJECT, who.subject.clone());

@@ -30,6 +30,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trace;
 mod via;
 mod ways;
 mod websocket;
@@ -53,12 +54,14 @@ use kernel::{Failure, Refusal, Rejection};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::telemetry::standing::UpstreamFigures;
 use crate::web::body::{self, Body, BodyError, Opened};
 use backend::{Backend, BackendKey};
 use connect::Connector;
 use exchange::{Answer, Beginning};
 use head::Stated;
-use outgoing::{OutgoingBody, Progress, Sending, Wait};
+pub use outgoing::Progress;
+use outgoing::{OutgoingBody, Sending, Wait};
 use returning::{Ending, ReturningBody, Trailers};
 pub use settings::{ClientCertificate, HealthCheck, Limits, Protocol, Settings, Tls, Vouch, WaySettings};
 use statements::Statements;
@@ -74,6 +77,8 @@ pub struct ForwardContext {
     pub cut: CancellationToken,
     /// Called exactly once, when the exchange is over, however it ended. Must not block.
     pub on_end: Box<dyn FnOnce(ExchangeEnd) + Send>,
+    /// How far the exchange has come, for whoever looks on.
+    pub progress: Arc<Progress>,
 }
 
 /// What the client sent.
@@ -157,9 +162,8 @@ impl Upstreams {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BodyError>,
     {
-        let ForwardContext { now, cut, on_end } = context;
+        let ForwardContext { now, cut, on_end, progress } = context;
         let Incoming { headers, body, on_upgrade } = client;
-        let progress = Arc::new(Progress::new());
         let mut ending = Ending::new(recorded, Arc::clone(&progress), on_end);
         if way.limits.body_bytes_max.is_some_and(|most| body.size_hint().lower() > most) {
             return Err(Rejection::TooLarge.into());
@@ -285,6 +289,20 @@ impl Upstreams {
     #[must_use]
     pub fn key_set(&self) -> String {
         self.statements.key_set()
+    }
+
+    /// How every upstream stands.
+    #[must_use]
+    pub fn figures(&self) -> Vec<UpstreamFigures> {
+        let all: Vec<_> = self.backends().values().filter_map(Weak::upgrade).collect();
+        let figures = |backend: Arc<Backend>| UpstreamFigures {
+            name: backend.name.clone(),
+            up: !backend.condition.is_out(),
+            in_flight: backend.outstanding(),
+            idle: backend.pool.idle(),
+            shared: backend.streams.open(),
+        };
+        all.into_iter().map(figures).collect()
     }
 
     /// The gateway's name in `Via`.

@@ -44,12 +44,16 @@ struct Patience {
 }
 
 /// How far a request's body has come, seen from outside.
+#[derive(Debug)]
 pub struct Progress {
     pub started: Instant,
     bytes: AtomicU64,
     /// Milliseconds from `started` to the last piece.
     last_moved: AtomicU64,
     state: AtomicU8,
+    /// What passed beside the request's body, for whoever looks on: the answer's, and a WebSocket's both ways.
+    beside_in: AtomicU64,
+    out: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,13 +176,35 @@ impl HttpBody for OutgoingBody {
     }
 }
 
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Progress {
+    /// Bytes from the client and to it, so far.
+    #[must_use]
+    pub fn seen(&self) -> (u64, u64) {
+        (self.bytes().saturating_add(self.beside_in.load(Ordering::Relaxed)), self.out.load(Ordering::Relaxed))
+    }
+
+    pub fn passed_out(&self, bytes: u64) {
+        self.out.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn passed_in(&self, bytes: u64) {
+        self.beside_in.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub fn new() -> Self {
         Self {
             started: Instant::now(),
             bytes: AtomicU64::new(0),
             last_moved: AtomicU64::new(0),
             state: AtomicU8::new(Sending::Underway as u8),
+            beside_in: AtomicU64::new(0),
+            out: AtomicU64::new(0),
         }
     }
 

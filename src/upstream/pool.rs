@@ -95,7 +95,6 @@ impl Pool {
         }
     }
 
-    #[cfg(test)]
     pub fn idle(&self) -> usize {
         self.shelves.iter().map(|shelf| lock(shelf).idle.len()).sum()
     }

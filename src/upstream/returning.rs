@@ -175,7 +175,9 @@ impl HttpBody for ReturningBody {
                         },
                     };
                     self.wait.stop();
-                    self.ending.bytes_out = self.ending.bytes_out.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
+                    let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                    self.ending.bytes_out = self.ending.bytes_out.saturating_add(bytes);
+                    self.ending.progress.passed_out(bytes);
                     if self.inner.is_end_stream() {
                         self.finish();
                     }

@@ -94,7 +94,6 @@ impl Streams {
         connections.open.clear();
     }
 
-    #[cfg(test)]
     pub fn open(&self) -> usize {
         self.lock().open.len()
     }

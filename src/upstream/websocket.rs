@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::AnswerFault;
 use super::backend::Lease;
+use super::outgoing::Progress;
 use super::returning::Ending;
 use crate::entropy;
 
@@ -109,7 +110,7 @@ impl Splice {
         let Ok(Ok((client, upstream))) = both else {
             return;
         };
-        let meter = Arc::new(Meter::new());
+        let meter = Arc::new(Meter::new(Arc::clone(&self.ending.progress)));
         let mut client = Metered { io: TokioIo::new(client), side: Side::Client, meter: Arc::clone(&meter) };
         let mut upstream = Metered { io: TokioIo::new(upstream), side: Side::Upstream, meter: Arc::clone(&meter) };
         // Biased: a cut wins over bytes that are ready.
@@ -141,6 +142,7 @@ async fn say_goodbye(client: &mut Metered) -> io::Result<()> {
 
 /// What moves over a splice.
 struct Meter {
+    progress: Arc<Progress>,
     started: Instant,
     from_client: AtomicU64,
     to_client: AtomicU64,
@@ -163,8 +165,9 @@ struct Metered {
 }
 
 impl Meter {
-    fn new() -> Self {
+    fn new(progress: Arc<Progress>) -> Self {
         Self {
+            progress,
             started: Instant::now(),
             from_client: AtomicU64::new(0),
             to_client: AtomicU64::new(0),
@@ -233,6 +236,9 @@ impl AsyncRead for Metered {
         if bytes == 0 {
             self.meter.half_closed.store(true, Ordering::Relaxed);
         }
+        if self.side == Side::Client {
+            self.meter.progress.passed_in(u64::try_from(bytes).unwrap_or(u64::MAX));
+        }
         self.count(&self.meter.from_client, bytes);
         Poll::Ready(Ok(()))
     }
@@ -242,6 +248,9 @@ impl AsyncWrite for Metered {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes));
         let written = self.note(written)?;
+        if self.side == Side::Client {
+            self.meter.progress.passed_out(u64::try_from(written).unwrap_or(u64::MAX));
+        }
         self.count(&self.meter.to_client, written);
         Poll::Ready(Ok(written))
     }

@@ -50,7 +50,11 @@ pub const EVENTS: &[(&str, &str, &str)] = &[
         "Outside a change window, or `status_id` 2.",
     ),
     ("revoke_sessions", "Sessions were ended by an operator or by their owner.", "Nothing by itself."),
-    ("consult", "An operator listed people or sessions, or looked a person up.", "`by` = `operator` where nobody was on duty."),
+    (
+        "consult",
+        "An operator listed people, sessions or open exchanges, or looked a person up.",
+        "`by` = `operator` where nobody was on duty.",
+    ),
     (
         "read_log",
         "Somebody read the audit log with `portcullis audit`; written before anything is shown.",

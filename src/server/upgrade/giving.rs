@@ -71,6 +71,7 @@ impl Server {
         let mut line = match prepared.await {
             Ok(line) => line,
             Err(fault) => {
+                self.gateway.metrics.standing().upgrades_failed.inc();
                 end(child).await;
                 return Err(fault);
             }
@@ -79,6 +80,7 @@ impl Server {
         self.gateway.sessions.tell(changed);
         let handed = self.hand_over(&mut line, records).await;
         if let Err(fault) = handed {
+            self.gateway.metrics.standing().upgrades_failed.inc();
             // It may hold the log: it must be gone before this process opens it.
             end(child).await;
             self.take_back().await?;

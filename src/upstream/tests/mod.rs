@@ -146,7 +146,12 @@ impl Bench {
 
     pub fn context(&self) -> ForwardContext {
         let ends = Arc::clone(&self.ends);
-        ForwardContext { now: self.now, cut: self.cut.clone(), on_end: Box::new(move |end| ends.lock().unwrap().push(end)) }
+        ForwardContext {
+            now: self.now,
+            cut: self.cut.clone(),
+            on_end: Box::new(move |end| ends.lock().unwrap().push(end)),
+            progress: Arc::new(super::Progress::new()),
+        }
     }
 
     pub async fn get(&self, path: &str) -> Result<(u16, String), Refusal> {
