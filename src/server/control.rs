@@ -343,16 +343,6 @@ impl Attendant<'_> {
         Ok(Outcome::Changed { user: email.unwrap_or_else(|| subject.to_string()), sessions_ended })
     }
 
-    async fn sessions(&self, user: Option<&str>) -> Result<Outcome, Refused> {
-        let subject: Option<Subject> = match user {
-            Some(user) => Some(self.find(user).await?.identity.subject),
-            None => None,
-        };
-        self.record_consulted(subject.clone().map_or(Consulted::Sessions, Consulted::User)).await?;
-        let sessions = self.gateway.sessions.list(subject).await.map_err(words)?;
-        Ok(Outcome::Sessions(sessions.iter().map(session_line).collect()))
-    }
-
     async fn revoke(&self, which: Revoked) -> Result<Outcome, Refused> {
         let filter = match which {
             Revoked::All => SessionFilter::All,

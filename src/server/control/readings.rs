@@ -1,8 +1,10 @@
 //! What is on record of orders that change nothing: who read about people, and who was refused.
 
 use kernel::event::{Body, ChangedBy, Consulted, EntityChange, EntityFacts};
+use kernel::identity::Subject;
 
-use super::{Attendant, Outcome, Refused};
+use super::lines::session_line;
+use super::{Attendant, Outcome, Refused, words};
 
 impl Attendant<'_> {
     /// Whoever reads what the gateway holds about people is on record before they see it.
@@ -20,5 +22,16 @@ impl Attendant<'_> {
             tracing::error!(error = %failure, "a refused order was not recorded");
         }
         Outcome::Refused { why }
+    }
+
+    /// The live sessions, of everybody or of one person.
+    pub(super) async fn sessions(&self, user: Option<&str>) -> Result<Outcome, Refused> {
+        let subject: Option<Subject> = match user {
+            Some(user) => Some(self.find(user).await?.identity.subject),
+            None => None,
+        };
+        self.record_consulted(subject.clone().map_or(Consulted::Sessions, Consulted::User)).await?;
+        let sessions = self.gateway.sessions.list(subject).await.map_err(words)?;
+        Ok(Outcome::Sessions(sessions.iter().map(session_line).collect()))
     }
 }
