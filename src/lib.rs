@@ -27,6 +27,7 @@ pub mod upstream;
 
 pub mod notify;
 
+pub mod acme;
 pub mod gateway;
 
 pub mod portal;

@@ -31,7 +31,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (1, &["config", "clock", "entropy"]),
     (2, &["telemetry", "web", "system"]),
     (3, &["listener", "store", "idp", "limits", "audit", "upstream", "notify"]),
-    (4, &["gateway"]),
+    (4, &["gateway", "acme"]),
     (5, &["portal", "admin"]),
     (6, &["pipeline"]),
     (7, &["server"]),

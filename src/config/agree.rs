@@ -21,6 +21,7 @@ pub(super) fn check(main: Option<&Main>, drafts: &[Draft], classes: &BTreeMap<Ar
     once("from", "address", &addresses, findings);
     if let Some(main) = main {
         check_ports(main, drafts, findings);
+        super::acme::check(main, drafts, findings);
     }
     for draft in drafts {
         run_tests(draft, classes, findings);

@@ -52,6 +52,7 @@ pub(super) const fn key(name: &'static str, form: Form, need: Need, meaning: &'s
     Key { name, form, need, meaning }
 }
 
+pub use super::keys_acme::ACME;
 pub use super::keys_facing::{CLIENT_CERTIFICATES, HSTS, REDIRECT};
 pub use super::keys_sink::{FILTER as SINK_FILTER, SINK};
 pub use super::keys_upstream::{HEALTH, ROUTE_UPSTREAM, UPSTREAM};
@@ -136,9 +137,10 @@ pub const TLS: &[Key] = &[
     key(
         "certificate",
         Tables(CERTIFICATE),
-        Required("[[tls.certificate]]"),
+        Optional("certificates are obtained as [tls.acme] says"),
         "Certificates, chosen by server name; reloaded when the files change.",
     ),
+    key("acme", Table(ACME), Optional("certificates come from files alone"), "Certificates that the gateway obtains itself."),
 ];
 
 pub const CERTIFICATE: &[Key] = &[

@@ -88,10 +88,13 @@ fn idle_listeners(main: &Main, drafts: &[Draft]) -> Vec<(Place, u16)> {
 /// Whether a certificate names the host. With a mistake in the certificates nothing is said.
 fn is_certified(main: &Main, host: &Host) -> bool {
     let Some(tls) = &main.tls else { return true };
+    if tls.acme.as_ref().is_some_and(|acme| acme.covers(host)) {
+        return true;
+    }
     tls.certificates.iter().any(|certificate| certificate.chain.first().is_none_or(|der| certifies(der, host.as_str())))
 }
 
-fn certifies(der: &[u8], host: &str) -> bool {
+pub(super) fn certifies(der: &[u8], host: &str) -> bool {
     use x509_parser::extensions::GeneralName;
     let Ok((_, certificate)) = x509_parser::parse_x509_certificate(der) else { return false };
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return false };

@@ -3,6 +3,7 @@
 //! Nothing here is repaired or guessed: a file that is missing, a key that is unknown, a secret that is empty or a test that
 //! fails is an error, and with one error there is no configuration at all.
 
+mod acme;
 mod agree;
 mod client_facing;
 mod compile;
@@ -10,6 +11,7 @@ mod detection;
 mod files;
 pub mod key_file;
 pub mod keys;
+mod keys_acme;
 mod keys_facing;
 mod keys_sink;
 mod keys_upstream;
@@ -38,6 +40,7 @@ mod syntax;
 pub mod trial;
 pub mod values;
 
+pub use acme::{Acme, AcmeChallenge};
 pub use client_facing::{ClientAuthority, ClientCertificates, ClientDemand, Hsts, HstsScope, Redirect, RevocationFile};
 pub use compile::compile;
 pub use detection::{Notify, WebhookTarget};

@@ -14,6 +14,7 @@ use kernel::quota::Rate;
 use kernel::request::host::Authority;
 use kernel::session::SessionRules;
 
+use super::acme;
 use super::client_facing::Redirect;
 use super::detection::{self, Notify};
 use super::keys;
@@ -50,6 +51,13 @@ pub(super) struct Main {
     pub upstream: UpstreamRules,
     pub sandbox: Sandbox,
     pub limits: Limits,
+}
+
+impl Main {
+    /// Whether anybody answers on a port for plain HTTP.
+    pub fn hears_plain_http(&self) -> bool {
+        self.redirect.bind.is_some()
+    }
 }
 
 pub(super) fn read(file: &Table<'_>) -> Main {
@@ -157,8 +165,13 @@ fn tls(table: &Table<'_>) -> Option<Tls> {
     let profile = table.or("profile", TlsProfile::Modern, |value| value.choice(&PROFILES));
     let hsts = table.or("hsts", read_facing::HSTS_DEFAULT, read_facing::hsts);
     let read = |value: &Value<'_>| value.table(keys::CERTIFICATE).and_then(|table| read_files::certificate(&table));
-    let certificates = table.need("certificate", |value| value.each_filled(read))?;
-    Some(Tls { profile, hsts, certificates })
+    let acme = table.value("acme").map_or(Some(None), |value| acme::read(&value).map(Some));
+    if matches!(acme, Some(None)) && table.value("certificate").is_none() {
+        table.error("there is no certificate", "add [[tls.certificate]] with `cert` and `key`, or [tls.acme]");
+        return None;
+    }
+    let certificates = table.value("certificate").map_or_else(|| Some(Vec::new()), |value| value.each_filled(read));
+    Some(Tls { profile, hsts, certificates: certificates?, acme: acme? })
 }
 
 /// A name for ids: letters, digits, hyphens and underscores.

@@ -19,6 +19,7 @@ use kernel::session::SessionRules;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use url::Url;
 
+use super::acme::Acme;
 use super::client_facing::{ClientCertificates, Hsts, Redirect};
 use super::detection::Notify;
 use super::route_file::RouteFile;
@@ -114,8 +115,10 @@ pub struct Tls {
     /// Default `modern`.
     pub profile: TlsProfile,
     pub hsts: Hsts,
-    /// Chosen by server name. Never empty.
+    /// Chosen by server name. Empty only with `acme`.
     pub certificates: Vec<Certificate>,
+    /// `[tls.acme]`. Default: none are obtained.
+    pub acme: Option<Acme>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -364,7 +367,7 @@ impl Config {
 
 impl Clone for Tls {
     fn clone(&self) -> Self {
-        Self { profile: self.profile, hsts: self.hsts, certificates: self.certificates.clone() }
+        Self { profile: self.profile, hsts: self.hsts, certificates: self.certificates.clone(), acme: self.acme.clone() }
     }
 }
 

@@ -38,6 +38,7 @@ pub fn value(config: &Config) -> Value {
                 "preload": config.tls.hsts.scope == HstsScope::Preload,
             },
             "certificate": config.tls.certificates.iter().map(|pair| json!({ "cert": pair.cert, "key": pair.key })).collect::<Vec<_>>(),
+            "acme": config.tls.acme.as_ref().map(|acme| acme.show(&config.acme_hosts())),
         },
         "idp": config.idps.iter().map(idp).collect::<Vec<_>>(),
         "second_factor": second_factor(&config.second_factor),

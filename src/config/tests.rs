@@ -394,3 +394,56 @@ fn the_reference_names_every_key() {
 fn the_schema_is_the_generated_one() {
     assert_eq!(include_str!("../../config/schema.json"), schema::text(), "write it with `portcullis config schema`");
 }
+
+/// The main text with `[tls.acme]` in the place of the certificate.
+fn with_acme(lines: &str) -> String {
+    let pair = "[[tls.certificate]]\ncert = \"certs/gate.pem\"\nkey = \"certs/gate.key\"\n";
+    assert!(MAIN.contains(pair));
+    MAIN.replacen(pair, &format!("[tls.acme]\n{lines}"), 1)
+}
+
+const ACME: &str = "directory = \"https://ca.example.com/dir\"\nterms_accepted = true\n";
+
+#[test]
+fn certificates_may_come_from_an_authority_alone_or_beside_files() {
+    let dir = folder(&with_acme(ACME), &[("app.toml", ROUTE)]);
+    let loaded = load(dir.path()).unwrap();
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    assert_eq!(loaded.config.acme_hosts(), ["gate.example.com", "app.example.com"]);
+    // What a file is for is not asked for, unless it is listed.
+    let beside = MAIN.replacen("[[idp]]", &format!("[tls.acme]\n{ACME}[[idp]]"), 1);
+    let other = ROUTE.replace("app.example.com", "app.other.test");
+    let dir = folder(&beside, &[("app.toml", &other)]);
+    assert_eq!(load(dir.path()).unwrap().config.acme_hosts(), ["app.other.test"]);
+    let listed = beside.replace("terms_accepted = true", "terms_accepted = true\nhosts = [\"gate.example.com\"]");
+    let dir = folder(&listed, &[("app.toml", ROUTE)]);
+    assert_eq!(load(dir.path()).unwrap().config.acme_hosts(), ["gate.example.com"]);
+}
+
+#[test]
+fn mistakes_about_an_authority_are_named() {
+    let check = |lines: &str, line: usize, key: &str, words: &str| {
+        let dir = folder(&with_acme(lines), &[("app.toml", ROUTE)]);
+        expect(&refused(dir.path()), "portcullis.toml", &[(line, key, words)]);
+    };
+    let more = |line: &str| format!("{ACME}{line}\n");
+    check("terms_accepted = true\n", 11, "tls.acme.directory", "add `directory = ");
+    check("directory = \"https://ca.example.com/dir\"\n", 11, "tls.acme.terms_accepted", "add `terms_accepted = true`");
+    check(&ACME.replace("true", "false"), 13, "tls.acme.terms_accepted", "read the terms");
+    check(&ACME.replace("https:", "http:"), 12, "tls.acme.directory", "https alone");
+    check(&more("hosts = [\"*.example.com\"]"), 14, "tls.acme.hosts", "a wildcard is proven by dns-01 alone");
+    check(&more("hosts = [\"other.example.com\"]"), 14, "tls.acme.hosts", "add a route with `from = \"https://other.example.com\"`");
+    check(&more("hosts = [\"192.0.2.1\"]"), 14, "tls.acme.hosts", "not a host name");
+    check(&more("hosts = [\"https://app.example.com\"]"), 14, "tls.acme.hosts", "not a host name");
+    check(&more("hosts = []"), 14, "tls.acme.hosts", "never means all");
+    check(&more("contact = [\"nobody\"]"), 14, "tls.acme.contact", "not an e-mail address");
+    check(&more("challenge = \"dns-01\""), 14, "tls.acme.challenge", "is not a value");
+    check(&more("challenge = \"http-01\""), 11, "tls.acme.challenge", "listen for plain HTTP with [redirect]");
+    check(&more("ca = \"keys/oidc.secret\""), 14, "tls.acme.ca", "holds no certificate");
+    let on_8443 = with_acme(ACME).replace("[::]:443", "[::]:8443").replace("gate.example.com", "gate.example.com:8443");
+    let dir = folder(&on_8443, &[("app.toml", &ROUTE.replace("app.example.com", "app.example.com:8443"))]);
+    expect(&refused(dir.path()), "portcullis.toml", &[(11, "tls.acme.challenge", "add a [[listener]] whose `public_port` is 443")]);
+    let nothing = with_acme("").replace("[tls.acme]\n", "");
+    let dir = folder(&nothing, &[("app.toml", ROUTE)]);
+    expect(&refused(dir.path()), "portcullis.toml", &[(10, "tls", "or [tls.acme]")]);
+}

@@ -64,6 +64,8 @@ pub(super) enum ConnectionFault {
     HandshakeTimedOut(Duration),
     #[error("no certificate has the server name")]
     UnknownServerName,
+    #[error("a challenge of a certificate authority was answered")]
+    Challenge,
     #[error("the listener shuts down")]
     ShuttingDown,
     #[error("HTTP ended: {}", chain(.0))]
@@ -79,6 +81,7 @@ impl ConnectionFault {
             Self::NearlyFull => Some(Meeting::ListenerFull),
             Self::ClientCertificate(_) => Some(Meeting::ClientCertificate),
             Self::Handshake(_) | Self::HandshakeTimedOut(_) | Self::UnknownServerName => Some(Meeting::Handshake),
+            Self::Challenge => Some(Meeting::Challenge),
             Self::ShuttingDown | Self::Http(_) => None,
         }
     }
@@ -209,6 +212,14 @@ async fn meet_client<H>(
 /// The caller sets the deadline.
 async fn shake_hands<H>(shared: &Shared<H>, stream: TcpStream) -> Result<(Host, TlsStream<TcpStream>), ConnectionFault> {
     let mut start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(ConnectionFault::Handshake)?;
+    let challenge = shared.tls.challenge_for(&start.client_hello());
+    if let Some(config) = challenge {
+        let _permit = shared.shares.handshakes().acquire().await.map_err(|_| ConnectionFault::ShuttingDown)?;
+        let mut stream = start.into_stream(config).await.map_err(ConnectionFault::Handshake)?;
+        // The authority has seen what it came for; whether it hears the end is nobody's concern.
+        let _ = stream.shutdown().await;
+        return Err(ConnectionFault::Challenge);
+    }
     let name = start.client_hello().server_name().and_then(|name| Host::parse(name).ok());
     let chosen = name.and_then(|name| shared.tls.config_for(name.as_str()).map(|config| (name, config)));
     let Some((name, config)) = chosen else {

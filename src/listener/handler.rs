@@ -40,6 +40,8 @@ pub enum Meeting {
     ClientCertificate,
     /// The TLS handshake failed, named no host of ours, or took too long.
     Handshake,
+    /// A challenge of a certificate authority was answered in the handshake, and the connection ended with it.
+    Challenge,
 }
 
 impl Meeting {
@@ -52,6 +54,7 @@ impl Meeting {
             Self::ProxyHeader => "proxy_header",
             Self::ClientCertificate => "client_certificate",
             Self::Handshake => "handshake_failed",
+            Self::Challenge => "challenge",
         }
     }
 }

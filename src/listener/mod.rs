@@ -6,6 +6,7 @@
 mod accept;
 mod answer;
 mod caps;
+mod challenges;
 mod connection;
 mod cut;
 mod deadline;
@@ -28,6 +29,7 @@ mod tests;
 pub use accept::{BindFault, Bound, adopt, bind};
 pub use caps::Shares;
 
+pub use challenges::{ChallengeFault, Challenges, OpenChallenge};
 pub use gate::StaysOpen;
 
 pub use facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts, TlsFacts};

@@ -41,7 +41,7 @@ impl Refusals {
             ConnectionFault::ClientCertificate(_) => Fault::ClientCertificate,
             ConnectionFault::Handshake(_) | ConnectionFault::HandshakeTimedOut(_) => Fault::Handshake,
             ConnectionFault::UnknownServerName => Fault::ServerName,
-            ConnectionFault::ShuttingDown | ConnectionFault::Http(_) => return,
+            ConnectionFault::Challenge | ConnectionFault::ShuttingDown | ConnectionFault::Http(_) => return,
         };
         self.count(fault, peer);
     }

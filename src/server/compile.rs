@@ -10,9 +10,10 @@ use kernel::route::RouteTable;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::acme;
 use crate::clock::Clock;
 use crate::config::route_file::{Assertion, UpstreamProtocol};
-use crate::config::{self, ClientDemand, Config, EmailDomains, Enrolment, HstsScope, Protocol, ProxyProtocol, TlsProfile};
+use crate::config::{self, AcmeChallenge, ClientDemand, Config, EmailDomains, Enrolment, HstsScope, Protocol, ProxyProtocol, TlsProfile};
 use crate::gateway::{EnrolmentPolicy, ListenerTrust, Snapshot};
 use crate::idp::{EmailTrust, Idp, IdpSettings, SettingsFault};
 use crate::limits::{self, Limits};
@@ -189,6 +190,21 @@ fn way(config: &Config, route: &config::RouteFile) -> WaySettings {
             healthy_after: health.healthy_after,
         }),
     }
+}
+
+/// What the room that obtains certificates is told.
+pub fn acme_settings(config: &Config) -> Option<acme::Settings> {
+    let asked = config.tls.acme.as_ref()?;
+    Some(acme::Settings {
+        directory: asked.directory.to_string(),
+        contact: asked.contact.clone(),
+        hosts: config.acme_hosts(),
+        challenge: match asked.challenge {
+            AcmeChallenge::TlsAlpn => acme::Challenge::TlsAlpn,
+            AcmeChallenge::Http => acme::Challenge::Http,
+        },
+        roots: asked.roots.clone(),
+    })
 }
 
 fn own_addresses(config: &Config) -> Vec<SocketAddr> {

@@ -1,4 +1,4 @@
-//! What only one process may do at a time with a store and a log: upkeep, indexes, retention. They end before a hand-over, and
+//! What only one process may do at a time with a store and a log: upkeep, indexes, retention, certificates. They end before a hand-over, and
 //! begin again where it fails.
 
 use std::sync::Arc;
@@ -33,6 +33,8 @@ impl Server {
         duties.tasks.spawn(work.track_future(keeping::make_indexes(gateway(), folder, duties.end.clone())));
         duties.tasks.spawn(work.track_future(keeping::retain(gateway(), retention, duties.end.clone())));
         duties.tasks.spawn(work.track_future(upkeep::run(gateway(), self.refusals.clone(), clocks, duties.end.clone())));
+        let (acme, end) = (Arc::clone(&self.acme), duties.end.clone());
+        duties.tasks.spawn(work.track_future(async move { acme.run(end).await }));
         *self.duties.lock().await = duties;
     }
 

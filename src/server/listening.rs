@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{StartFault, compile, operations, upgrade};
 use crate::config::Config;
-use crate::listener::{self, Bound, Certificate, Redirecting, Refusals, ServerTls, Shares};
+use crate::listener::{self, Bound, Certificate, Challenges, Redirecting, Refusals, ServerTls, Shares};
 use crate::system::sockets::Sockets;
 
 /// What is listened on, with what may change while it is.
@@ -17,14 +17,20 @@ pub(super) struct Listening {
 }
 
 /// Takes the sockets that were given, and opens the others.
-pub(super) fn bind_listeners(config: &Config, certificates: &[Certificate], sockets: &mut Sockets) -> Result<Listening, StartFault> {
+pub(super) fn bind_listeners(
+    config: &Config,
+    certificates: &[Certificate],
+    challenges: &Arc<Challenges>,
+    sockets: &mut Sockets,
+) -> Result<Listening, StartFault> {
     let known = names(config);
     let (mut bound, mut all) = (Vec::new(), Vec::new());
     let bounds = compile::bounds(config);
     let shares = Shares::new(&bounds, Some(config.gateway.url.host.clone()));
     for listener in config.active_listeners() {
         let settings = compile::listener_settings(config, listener);
-        let tls = Arc::new(ServerTls::new(compile::profile(config, listener), settings.protocols, certificates.to_vec())?);
+        let tls = ServerTls::new(compile::profile(config, listener), settings.protocols, certificates.to_vec())?;
+        let tls = Arc::new(tls.answering(Arc::clone(challenges)));
         if let Some(clients) = compile::clients(listener) {
             tls.ask_clients(clients)?;
         }

@@ -7,6 +7,7 @@ mod compile;
 pub mod control;
 mod detection;
 mod duties;
+mod issued;
 mod keeping;
 mod listening;
 mod operations;
@@ -32,6 +33,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::acme::Acme;
 use crate::audit;
 use crate::audit::sinks::Sinks;
 use crate::clock::Clock;
@@ -41,7 +43,7 @@ use crate::gateway::exchanges::Exchanges;
 use crate::gateway::pending::Pending;
 use crate::gateway::people::People;
 use crate::gateway::sessions::Sessions;
-use crate::listener::{self, Certificate, CertificateFault, Handler, HandlerAbort, Meeting, RequestFacts, ServerTls, TlsFault};
+use crate::listener::{self, Certificate, CertificateFault, Challenges, Handler, HandlerAbort, Meeting, RequestFacts, ServerTls, TlsFault};
 use crate::notify::{Notifier, TargetFault};
 use crate::pipeline;
 use crate::store::StoreFault;
@@ -55,6 +57,7 @@ use crate::web::body::Body;
 use compile::CompileFault;
 use detection::Watch;
 use duties::Duties;
+use issued::obtaining;
 use listening::{Listening, bind_listeners, names, share};
 pub use parts::audit_settings;
 use parts::{assertion_key, key_ring, open_audit, open_store, upstreams, webhook};
@@ -70,8 +73,9 @@ pub struct Server {
     /// What is in force, for what a reload must not change.
     config: ArcSwap<Config>,
     tls: Vec<Arc<ServerTls>>,
-    /// Those in use, so that new ones are noticed.
+    /// Those in use that come from files, so that new ones are noticed.
     certificates: ArcSwap<Vec<Certificate>>,
+    acme: Arc<Acme>,
     watched: ArcSwap<Vec<PathBuf>>,
     watch: Arc<Watch>,
     notifier: Arc<Notifier>,
@@ -178,7 +182,8 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
     // Everything that may refuse comes before anything that is seen from outside.
     let certificates = certificates(&config, &clock)?;
-    let Listening { bound, tls, redirecting, operations } = bind_listeners(&config, &certificates, &mut sockets)?;
+    let challenges = Arc::<Challenges>::default();
+    let Listening { bound, tls, redirecting, operations } = bind_listeners(&config, &certificates, &challenges, &mut sockets)?;
     let ring = key_ring(&config)?;
     let basis = format!("schema step {}, sealing key {}", sqlite::SCHEMA_STEPS, ring.current_id());
     if predecessor.is_none() {
@@ -217,6 +222,7 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
         refused: ArcSwapOption::empty(),
         tasks,
     });
+    let acme = obtaining(&gateway, Arc::clone(&challenges), &config).await?;
     let (notifier, waiting) = Notifier::new(gateway.metrics.clone());
     notifier.aim(receiver);
     let named = bound.iter().zip(config.active_listeners()).map(|(bound, listener)| ((&*listener.name).into(), bound.local_addr()));
@@ -226,6 +232,7 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
         config_dir,
         tls,
         certificates: ArcSwap::from_pointee(certificates),
+        acme,
         watched: ArcSwap::from_pointee(files_watched),
         watch: Arc::clone(&watch),
         notifier: Arc::clone(&notifier),
@@ -243,13 +250,13 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
         shutdown: shutdown.clone(),
         reloading: tokio::sync::Mutex::default(),
     });
-    server.tell_expiry();
+    server.serve_certificates()?;
     let started = i64::try_from(gateway.clock.now().as_seconds()).unwrap_or_default();
     gateway.metrics.standing().start_seconds.set(started);
     server.record_lifecycle(LifecycleChange::Start).await?;
     gateway.sinks.configure(&server.config.load().audit.sinks).await;
     if let Some(redirecting) = redirecting {
-        let ways = Arc::new(redirect::Directions(Arc::clone(&gateway)));
+        let ways = Arc::new(redirect::Directions(Arc::clone(&gateway), Arc::clone(&challenges)));
         gateway.tasks.spawn(redirecting.serve(ways, shutdown.clone(), gateway.tasks.clone()));
     }
     for bound in bound {
@@ -259,6 +266,7 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
     gateway.tasks.spawn(operations::serve(operations, Arc::clone(&gateway), shutdown.clone()));
     gateway.tasks.spawn(control::serve(control, Arc::clone(&gateway), shutdown.clone()));
     server.begin_duties().await;
+    gateway.tasks.spawn(Arc::clone(&server).follow_issued(shutdown.clone()));
     gateway.tasks.spawn(detection::run(Arc::clone(&gateway), watch, signals, Arc::clone(&notifier), shutdown.clone()));
     let host = server.config.load().gateway.url.host.to_string();
     gateway.tasks.spawn(notifier.run(waiting, host, shutdown.clone()));
@@ -323,14 +331,6 @@ impl Server {
     fn acknowledged(&self) -> u64 {
         let none = if self.config.load().audit.sinks.is_empty() { u64::MAX } else { 0 };
         self.gateway.sinks.lowest_acknowledged().unwrap_or(none)
-    }
-
-    /// Tells the metrics when the first certificate expires.
-    fn tell_expiry(&self) {
-        let certificates = self.certificates.load();
-        let first = certificates.iter().map(Certificate::not_after).min();
-        let seconds = first.and_then(|time| i64::try_from(time.as_seconds()).ok()).unwrap_or(0);
-        self.gateway.metrics.gauges().certificate_expiry_seconds.set(seconds);
     }
 
     async fn record_lifecycle(&self, change: LifecycleChange) -> Result<(), Failure> {

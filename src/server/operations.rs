@@ -94,6 +94,10 @@ async fn ready(gateway: &Gateway) -> Response<Body> {
         let state = idp.reachable().await.map_or_else(|failure| failure.to_string(), |()| "ok".into());
         line(&format!("idp {}", idp.id()), state);
     }
+    // A host without a certificate keeps nobody from the others, and a gateway that is not ready would never be shown a challenge.
+    for (name, state) in gateway.metrics.acme().lines() {
+        line(&name, state);
+    }
     let status = if audit && !held && store.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     text(status, lines)
 }

@@ -6,19 +6,20 @@ use bytes::Bytes;
 use kernel::request::host::{Authority, Host};
 
 use crate::gateway::Gateway;
-use crate::listener::{REDIRECT, Told, Ways};
+use crate::listener::{Challenges, REDIRECT, Told, Ways};
 
 /// Answers from the configuration in force.
-pub(super) struct Directions(pub Arc<Gateway>);
+pub(super) struct Directions(pub Arc<Gateway>, pub Arc<Challenges>);
 
 impl Ways for Directions {
     fn secure(&self, host: &Host) -> Option<Authority> {
         self.0.snapshot.load().table.secure(host)
     }
 
-    /// Certificates come from files: no authority has a challenge open.
-    fn challenge(&self, _host: &Host, _path: &str) -> Option<Bytes> {
-        None
+    fn challenge(&self, host: &Host, path: &str) -> Option<Bytes> {
+        let token = path.strip_prefix("/.well-known/acme-challenge/")?;
+        let key_authorization = self.1.http_answer(host.as_str(), token)?;
+        Some(Bytes::copy_from_slice(key_authorization.as_bytes()))
     }
 
     fn told(&self, told: Told) {

@@ -101,18 +101,18 @@ impl Server {
             self.gateway.audit.keep(Event { time: self.gateway.clock.now(), body }).await?;
         }
         for (tls, listener) in self.tls.iter().zip(config.active_listeners()) {
-            tls.replace(certificates.clone())?;
             if let Some(clients) = compile::clients(listener) {
                 tls.ask_clients(clients)?;
             }
         }
         self.certificates.store(Arc::new(certificates));
+        self.acme.aim(compile::acme_settings(&config));
+        self.serve_certificates()?;
         let snapshot = Arc::new(snapshot);
         self.gateway.snapshot.store(Arc::clone(&snapshot));
         self.gateway.sinks.configure(&config.audit.sinks).await;
         self.config.store(Arc::new(config));
         self.watched.store(Arc::new(files_watched));
-        self.tell_expiry();
         self.tell_predecessor_of_reload();
         let cut = self.gateway.exchanges.judge_again(&snapshot.table, self.gateway.clock.now());
         if cut > 0 {

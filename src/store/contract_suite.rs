@@ -19,7 +19,9 @@ use zeroize::Zeroizing;
 use super::memory::MemoryStore;
 use super::sealing::{KeyRing, MasterKey};
 use super::sqlite::{Settings, SqliteStore, open};
-use super::{Attempts, COOKIES_PER_HOST, Erased, NewSession, PersonKey, SessionFilter, Sight, Store, StoreFault, TotpFactor};
+use super::{
+    Attempts, COOKIES_PER_HOST, Erased, IssuedCertificate, NewSession, PersonKey, SessionFilter, Sight, Store, StoreFault, TotpFactor,
+};
 
 type Shared = Arc<dyn Store>;
 
@@ -502,6 +504,39 @@ async fn sweeping_drops_what_nobody_can_use(store: Shared) {
     assert!(!store.remember_once(hash(2), at(2), at(1)).await.unwrap());
 }
 
+pub(super) fn issued(host: &str, seed: u8, not_after: Timestamp) -> IssuedCertificate {
+    IssuedCertificate {
+        host: host.into(),
+        directory: "https://ca.test/dir".into(),
+        chain: format!("-----BEGIN CERTIFICATE-----{seed}"),
+        key: Zeroizing::new(vec![seed; 40]),
+        not_after,
+    }
+}
+
+async fn an_account_is_kept_for_its_authority_and_replaced(store: Shared) {
+    let account = |directory: &str| store.acme_account(directory.to_owned());
+    assert_eq!(account("https://ca.test/dir").await.unwrap(), None);
+    for (directory, seed) in [("https://ca.test/dir", 1), ("https://other.test/dir", 2), ("https://ca.test/dir", 3)] {
+        store.put_acme_account(directory.into(), Zeroizing::new(vec![seed; 9])).await.unwrap();
+    }
+    assert_eq!(account("https://ca.test/dir").await.unwrap().unwrap().as_slice(), [3; 9]);
+    store.drop_acme_account("https://ca.test/dir".into()).await.unwrap();
+    assert_eq!(account("https://ca.test/dir").await.unwrap(), None);
+    assert_eq!(account("https://other.test/dir").await.unwrap().unwrap().as_slice(), [2; 9]);
+}
+
+async fn the_last_certificate_of_a_host_is_kept_until_it_expires(store: Shared) {
+    assert_eq!(store.issued_certificates().await.unwrap(), []);
+    let (first, other, second) = (issued("b.test", 1, at(50)), issued("a.test", 2, at(60)), issued("b.test", 3, at(70)));
+    for certificate in [&first, &other, &second] {
+        store.put_issued_certificate(certificate.clone()).await.unwrap();
+    }
+    assert_eq!(store.issued_certificates().await.unwrap(), [other, second.clone()]);
+    store.sweep(at(60)).await.unwrap();
+    assert_eq!(store.issued_certificates().await.unwrap(), [second]);
+}
+
 async fn a_store_answers_its_check(store: Shared) {
     store.check().await.unwrap();
     store.check().await.unwrap();
@@ -562,5 +597,7 @@ promises!(
     sweeping_drops_what_nobody_can_use,
     the_first_key_of_a_person_is_everybodys,
     an_erased_person_leaves_nothing_and_the_others_everything,
+    an_account_is_kept_for_its_authority_and_replaced,
+    the_last_certificate_of_a_host_is_kept_until_it_expires,
     a_store_answers_its_check,
 );

@@ -1,6 +1,6 @@
 //! The store in memory, for tests and the demo: the same promises, but for outliving the process.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use kernel::factor::lockout::{self, Allowance};
@@ -12,11 +12,15 @@ use kernel::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{
-    Answer, Attempts, COOKIES_PER_HOST, ENDED_KEPT, Erased, Factors, NewSession, PersonKey, SessionFilter, Sight, Store, StoreFault,
-    SubjectRecord, TotpFactor,
+    Answer, Attempts, COOKIES_PER_HOST, ENDED_KEPT, Erased, Factors, IssuedCertificate, NewSession, PersonKey, SessionFilter, Sight, Store,
+    StoreFault, SubjectRecord, TotpFactor,
 };
 
+mod certificates;
+mod choosing;
 mod people;
+
+use choosing::order;
 
 /// A store that is empty at every start.
 #[derive(Default)]
@@ -35,6 +39,8 @@ struct State {
     seen_once: HashMap<TokenHash, Timestamp>,
     secrets: HashMap<&'static str, Zeroizing<Vec<u8>>>,
     person_keys: HashMap<Subject, PersonKey>,
+    acme_accounts: HashMap<String, Zeroizing<Vec<u8>>>,
+    issued_certificates: BTreeMap<String, IssuedCertificate>,
 }
 
 struct Kept {
@@ -122,19 +128,7 @@ impl State {
         self.invites.retain(|_, (_, expires)| *expires > now);
         self.seen_once.retain(|_, until| *until > now);
         self.person_keys.retain(|person, _| person.issuer.is_empty() || self.subjects.contains_key(person));
-    }
-}
-
-impl SessionFilter {
-    fn selects(&self, session: &Session) -> bool {
-        let subject = &session.identity.subject;
-        match self {
-            Self::One(id) => session.id == *id,
-            Self::OfSubject(wanted) => subject == wanted,
-            Self::OfSubjectExcept(wanted, id) => subject == wanted && session.id != *id,
-            Self::OfIdpSession { issuer, idp_session } => subject.issuer == *issuer && session.idp_session.as_ref() == Some(idp_session),
-            Self::All => true,
-        }
+        self.issued_certificates.retain(|_, certificate| certificate.not_after > now);
     }
 }
 
@@ -360,6 +354,26 @@ impl Store for MemoryStore {
         self.run(move |state| Ok(state.erase(subject.as_ref(), email.as_deref())))
     }
 
+    fn acme_account(&self, directory: String) -> Answer<'_, Option<Zeroizing<Vec<u8>>>> {
+        self.run(move |state| Ok(state.acme_accounts.get(&directory).cloned()))
+    }
+
+    fn put_acme_account(&self, directory: String, account: Zeroizing<Vec<u8>>) -> Answer<'_, ()> {
+        self.run(move |state| state.put_acme_account(directory, account))
+    }
+
+    fn drop_acme_account(&self, directory: String) -> Answer<'_, ()> {
+        self.run(move |state| state.drop_acme_account(&directory))
+    }
+
+    fn issued_certificates(&self) -> Answer<'_, Vec<IssuedCertificate>> {
+        self.run(|state| Ok(state.issued_certificates.values().cloned().collect()))
+    }
+
+    fn put_issued_certificate(&self, certificate: IssuedCertificate) -> Answer<'_, ()> {
+        self.run(move |state| state.put_issued_certificate(certificate))
+    }
+
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()> {
         self.run(move |state| {
             state.sweep(now);
@@ -370,12 +384,6 @@ impl Store for MemoryStore {
     fn check(&self) -> Answer<'_, ()> {
         self.run(|_| Ok(()))
     }
-}
-
-/// By e-mail address, those without one last.
-fn order(record: &SubjectRecord) -> (bool, Option<&str>, &Subject) {
-    let email = record.identity.email.as_ref().map(|email| email.as_str());
-    (email.is_none(), email, &record.identity.subject)
 }
 
 impl std::fmt::Debug for MemoryStore {

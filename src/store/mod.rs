@@ -134,6 +134,26 @@ pub struct KnownPerson {
     pub key: PersonKey,
 }
 
+/// A certificate that an authority issued to the gateway, with its key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IssuedCertificate {
+    /// The one host that it is for.
+    pub host: String,
+    /// Address of the authority's directory.
+    pub directory: String,
+    /// The certificate and its intermediates, PEM.
+    pub chain: String,
+    /// PKCS #8, PEM; sealed at rest.
+    pub key: zeroize::Zeroizing<Vec<u8>>,
+    pub not_after: Timestamp,
+}
+
+impl Debug for IssuedCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuedCertificate").field("host", &self.host).field("not_after", &self.not_after).finish_non_exhaustive()
+    }
+}
+
 /// How much of a person was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Erased {
@@ -214,8 +234,20 @@ pub trait Store: Send + Sync + Debug {
     /// Removes all there is about a person: by subject, and what is kept for an e-mail address alone. Done again, it finds nothing.
     fn erase(&self, subject: Option<Subject>, email: Option<String>) -> Answer<'_, Erased>;
 
+    /// The gateway's account at a certificate authority, by the address of the authority's directory; sealed at rest.
+    fn acme_account(&self, directory: String) -> Answer<'_, Option<zeroize::Zeroizing<Vec<u8>>>>;
+    /// Keeps an account in the place of the one before.
+    fn put_acme_account(&self, directory: String, account: zeroize::Zeroizing<Vec<u8>>) -> Answer<'_, ()>;
+    /// Drops an account that the authority does not know any more.
+    fn drop_acme_account(&self, directory: String) -> Answer<'_, ()>;
+    /// Every certificate that was issued and that still opens, in the order of the hosts. One that does not open is told in the
+    /// log and left out: another can be issued.
+    fn issued_certificates(&self) -> Answer<'_, Vec<IssuedCertificate>>;
+    /// Keeps a certificate in the place of its host's before.
+    fn put_issued_certificate(&self, certificate: IssuedCertificate) -> Answer<'_, ()>;
+
     /// Drops what nobody can use any more: ended sessions after a day, expired invitations and replay memory, keys of people who
-    /// were erased.
+    /// were erased, expired certificates.
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()>;
     /// Whether the store answers and can write.
     fn check(&self) -> Answer<'_, ()>;

@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::acme::AcmeMetrics;
 use super::sinks::SinkMetrics;
 use super::standing::Standing;
 
@@ -33,6 +34,7 @@ pub struct Metrics {
     gauges: Gauges,
     sinks: SinkMetrics,
     standing: Standing,
+    acme: AcmeMetrics,
 }
 
 /// What is read when somebody asks.
@@ -163,6 +165,8 @@ impl Metrics {
         sinks.register(&mut registry);
         let standing = Standing::default();
         standing.register(&mut registry);
+        let acme = AcmeMetrics::default();
+        acme.register(&mut registry);
         Self {
             registry: Arc::new(registry),
             refusals,
@@ -177,6 +181,7 @@ impl Metrics {
             gauges,
             sinks,
             standing,
+            acme,
         }
     }
 
@@ -249,6 +254,11 @@ impl Metrics {
     #[must_use]
     pub const fn sinks(&self) -> &SinkMetrics {
         &self.sinks
+    }
+
+    #[must_use]
+    pub const fn acme(&self) -> &AcmeMetrics {
+        &self.acme
     }
 
     /// The text that `/metrics` answers.

@@ -1,5 +1,6 @@
 //! Logs, metrics and health.
 
+pub mod acme;
 pub mod logs;
 pub mod metrics;
 pub mod sinks;

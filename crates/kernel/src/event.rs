@@ -363,6 +363,10 @@ pub enum LifecycleChange {
     LogRecovered,
     ClockJump,
     CertificateReload,
+    /// A certificate authority issued a certificate to the gateway.
+    CertificateIssue,
+    /// It did not; what was in service stays there.
+    CertificateFailure,
     /// An IdP's signing keys are not those that were last seen.
     IdpKeysChange,
 }

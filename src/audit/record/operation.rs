@@ -87,6 +87,8 @@ pub(super) fn lifecycle(json: &mut Json, facts: &LifecycleFacts) {
         LifecycleChange::LogRecovered => ((OTHER, "Log Recovered"), Severity::High, "log_recovered"),
         LifecycleChange::ClockJump => ((OTHER, "Clock Jump"), Severity::Medium, "clock_jump"),
         LifecycleChange::CertificateReload => ((8, "Update"), Severity::Informational, "certificate_reload"),
+        LifecycleChange::CertificateIssue => ((8, "Update"), Severity::Informational, "certificate_issue"),
+        LifecycleChange::CertificateFailure => ((OTHER, "Certificate Failure"), Severity::Medium, "certificate_failure"),
         LifecycleChange::IdpKeysChange => ((OTHER, "IdP Keys Change"), Severity::Low, "idp_keys_change"),
     };
     head(json, APPLICATION_LIFECYCLE, activity, severity, Flag::No);

@@ -51,7 +51,7 @@ pub const ENDS: [EndReason; 7] = [
     EndReason::Replace,
     EndReason::Lock,
 ];
-pub const LIFECYCLE: [LifecycleChange; 8] = [
+pub const LIFECYCLE: [LifecycleChange; 10] = [
     LifecycleChange::Start,
     LifecycleChange::Stop,
     LifecycleChange::LogRepaired,
@@ -59,6 +59,8 @@ pub const LIFECYCLE: [LifecycleChange; 8] = [
     LifecycleChange::LogRecovered,
     LifecycleChange::ClockJump,
     LifecycleChange::CertificateReload,
+    LifecycleChange::CertificateIssue,
+    LifecycleChange::CertificateFailure,
     LifecycleChange::IdpKeysChange,
 ];
 

@@ -91,6 +91,16 @@ pub const EVENTS: &[(&str, &str, &str)] = &[
     ),
     ("certificate_reload", "A reload brought another certificate; `message` names the hosts and the end of each.", "Nothing by itself."),
     (
+        "certificate_issue",
+        "A certificate authority issued a certificate; `message` names the host, the end and the authority.",
+        "Nothing by itself. One that nobody expected is worth a question to the authority.",
+    ),
+    (
+        "certificate_failure",
+        "A certificate could not be had; `message` names the host, the reason and the next try. What was in service stays there.",
+        "Alert when it repeats: the certificate in service will expire.",
+    ),
+    (
         "idp_keys_change",
         "An IdP's signing keys are not those that were last seen; `message` names the IdP.",
         "Where the IdP announced no rotation.",

@@ -198,7 +198,7 @@ async fn what_a_client_did_not_show_is_counted() {
     tasks.spawn(bound.serve(recorder, shutdown.clone(), tasks.clone()));
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate.der().clone()).unwrap();
-    let mut stand = Stand { address, met, release, shutdown, tasks, tls, roots: Arc::new(roots), authority };
+    let mut stand = Stand { address, met, release, shutdown, tasks, tls, roots: Arc::new(roots), challenges: Arc::default(), authority };
     let nobody = finish(builder(&stand).with_no_client_auth());
     assert!(ask(&mut stand, &nobody).await.is_none());
     stand.assert_nothing_more().await;

@@ -1,6 +1,7 @@
 //! A whole listener on a loopback port, spoken to by clients of its own making.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod challenges;
 mod clients;
 mod floods;
 mod http1;
@@ -110,6 +111,7 @@ pub struct Stand {
     pub tasks: TaskTracker,
     pub tls: Arc<ServerTls>,
     pub roots: Arc<RootCertStore>,
+    pub challenges: Arc<Challenges>,
     authority: Authority,
 }
 
@@ -165,8 +167,9 @@ pub fn start() -> Stand {
 pub fn start_with(settings: Settings, profile: Profile) -> Stand {
     let authority = Authority::new();
     let certificates = vec![authority.certificate(&["app.test", "*.w.test"]), authority.certificate(&["other.test"])];
-    let tls = Arc::new(ServerTls::new(profile, settings.protocols, certificates).unwrap());
-    start_on(settings, tls, authority)
+    let challenges = Arc::<Challenges>::default();
+    let tls = Arc::new(ServerTls::new(profile, settings.protocols, certificates).unwrap().answering(Arc::clone(&challenges)));
+    Stand { challenges, ..start_on(settings, tls, authority) }
 }
 
 /// A listener that counts together with others.
@@ -191,7 +194,7 @@ fn start_bound(bound: Bound, tls: Arc<ServerTls>, authority: Authority) -> Stand
     let address = bound.local_addr();
     let recorder = Recorder { met: sender, release: Arc::clone(&release) };
     tasks.spawn(bound.serve(recorder, shutdown.clone(), tasks.clone()));
-    Stand { address, met, release, shutdown, tasks, tls, roots: Arc::new(roots), authority }
+    Stand { address, met, release, shutdown, tasks, tls, roots: Arc::new(roots), challenges: Arc::default(), authority }
 }
 
 /// What a client offers.

@@ -1,7 +1,7 @@
 //! TLS towards clients: a profile, certificates by server name, and clients' certificates, each replaced at once.
 //!
-//! A handshake without a server name, or with one that no certificate has, fails: there is no default certificate. No
-//! data is taken before the handshake is complete (0-RTT). A session is resumed only at the listener, with the server name and under the
+//! A handshake without a server name, or with one that no certificate has, fails: there is no default certificate, and without
+//! any certificate every handshake fails. No data is taken before the handshake is complete (0-RTT). A session is resumed only at the listener, with the server name and under the
 //! certificate that it began with, and not across a change of them; where clients show certificates, never.
 
 mod certificate;
@@ -22,6 +22,7 @@ use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::challenges::Challenges;
 use super::settings::Protocols;
 pub use certificate::{Certificate, CertificateFault};
 pub use clients::{ClientAuthority, Demand, Revocation};
@@ -37,6 +38,7 @@ pub struct ServerTls {
     current: ArcSwap<Names>,
     /// Told of every change, for connections that stand on a client's certificate.
     clients: watch::Sender<Option<Arc<Clients>>>,
+    challenges: Arc<Challenges>,
 }
 
 #[derive(Default)]
@@ -48,8 +50,6 @@ struct Source {
 /// Why TLS cannot be set up.
 #[derive(Debug, Error)]
 pub enum TlsFault {
-    #[error("there is no certificate")]
-    NoCertificate,
     #[error("the certificate for {names} has an RSA key of {bits} bits, and the TLS profile asks for {least}")]
     WeakKey { names: String, bits: usize, least: usize },
     #[error("client certificates: {0}")]
@@ -63,7 +63,26 @@ impl ServerTls {
         let source = Source { certificates, clients: None };
         let names = source.compile(profile, protocols)?;
         let (clients, _) = watch::channel(None);
-        Ok(Self { profile, protocols, source: Mutex::new(source), current: ArcSwap::from_pointee(names), clients })
+        Ok(Self {
+            profile,
+            protocols,
+            source: Mutex::new(source),
+            current: ArcSwap::from_pointee(names),
+            clients,
+            challenges: Arc::default(),
+        })
+    }
+
+    /// Answers challenges of a certificate authority that are open in `challenges`.
+    #[must_use]
+    pub fn answering(mut self, challenges: Arc<Challenges>) -> Self {
+        self.challenges = challenges;
+        self
+    }
+
+    /// What to shake hands with when the hello asks for an open challenge; the connection ends with the handshake.
+    pub(super) fn challenge_for(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        self.challenges.tls_config_for(hello)
     }
 
     /// Puts other certificates in place for the handshakes that begin from now on. On an error all stays as it was. The same
@@ -115,9 +134,6 @@ impl ServerTls {
 
 impl Source {
     fn compile(&self, profile: Profile, protocols: Protocols) -> Result<Names, TlsFault> {
-        if self.certificates.is_empty() {
-            return Err(TlsFault::NoCertificate);
-        }
         let least = profile.rsa_bits_min();
         if let Some((certificate, bits)) =
             self.certificates.iter().filter_map(|one| Some((one, one.rsa_bits()?))).find(|(_, bits)| *bits < least)

@@ -102,8 +102,13 @@ fn a_certificate_without_a_dns_name_is_refused() {
 }
 
 #[test]
-fn no_certificate_is_no_tls() {
-    assert!(matches!(ServerTls::new(Profile::Modern, Protocols::default(), Vec::new()), Err(TlsFault::NoCertificate)));
+fn without_a_certificate_nobody_is_shaken_hands_with() {
+    let tls = ServerTls::new(Profile::Modern, Protocols::default(), Vec::new()).unwrap();
+    assert!(tls.config_for("app.test").is_none());
+    tls.replace(vec![Authority::new().certificate(&["app.test"])]).unwrap();
+    assert!(tls.config_for("app.test").is_some());
+    tls.replace(Vec::new()).unwrap();
+    assert!(tls.config_for("app.test").is_none());
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The store in one SQLite file: what a single node needs, and nothing to run beside it.
 //!
 //! One thread holds the connection and works operations off one by one, each in a transaction of its own. A value that
-//! cannot be read is `Corrupt`, never a default. TOTP secrets, ID tokens and the gateway's own secrets are sealed.
+//! cannot be read is `Corrupt`, never a default. TOTP secrets, ID tokens, keys of certificates and the
+//! gateway's own secrets are sealed.
 
+mod certificates;
 mod factors;
 mod fault;
 mod migrate;
@@ -33,7 +35,10 @@ pub use people::known_people;
 
 use self::worker::{Access, Worker};
 use super::sealing::KeyRing;
-use super::{Answer, Attempts, ENDED_KEPT, Erased, Factors, NewSession, PersonKey, SessionFilter, Sight, Store, SubjectRecord, TotpFactor};
+use super::{
+    Answer, Attempts, ENDED_KEPT, Erased, Factors, IssuedCertificate, NewSession, PersonKey, SessionFilter, Sight, Store, SubjectRecord,
+    TotpFactor,
+};
 
 /// A store in a SQLite file. Dropped, it finishes what was asked of it and closes the file.
 #[derive(Debug)]
@@ -183,11 +188,32 @@ impl Store for SqliteStore {
         })
     }
 
+    fn acme_account(&self, directory: String) -> Answer<'_, Option<Zeroizing<Vec<u8>>>> {
+        self.worker.run(Access::Read, move |work| certificates::account(work, &directory))
+    }
+
+    fn put_acme_account(&self, directory: String, account: Zeroizing<Vec<u8>>) -> Answer<'_, ()> {
+        self.worker.run(Access::Write, move |work| certificates::put_account(work, &directory, &account))
+    }
+
+    fn drop_acme_account(&self, directory: String) -> Answer<'_, ()> {
+        self.worker.run(Access::Write, move |work| certificates::drop_account(work, &directory))
+    }
+
+    fn issued_certificates(&self) -> Answer<'_, Vec<IssuedCertificate>> {
+        self.worker.run(Access::Read, certificates::issued)
+    }
+
+    fn put_issued_certificate(&self, certificate: IssuedCertificate) -> Answer<'_, ()> {
+        self.worker.run(Access::Write, move |work| certificates::put_issued(work, &certificate))
+    }
+
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()> {
         self.worker.run(Access::Write, move |work| {
             sessions::drop_ended_before(work, now.minus(ENDED_KEPT))?;
             tickets::drop_expired(work, now)?;
-            people::drop_strays(work)
+            people::drop_strays(work)?;
+            certificates::drop_expired(work, now)
         })
     }
 

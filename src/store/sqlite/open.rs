@@ -148,6 +148,16 @@ fn reseal(transaction: &Transaction<'_>, ring: &KeyRing) -> Result<(), OpenFault
         let sealed = resealed(ring, places::person_key(&[issuer.as_bytes(), sub.as_bytes()]), &row.get::<_, Vec<u8>>(2)?)?;
         Ok((sealed, "UPDATE person_key SET sealed_key = ?1 WHERE issuer = ?2 AND sub = ?3", vec![issuer.into(), sub.into()]))
     })?;
+    moved += reseal_rows(transaction, "SELECT directory, sealed_account FROM acme_account", |row| {
+        let directory: String = row.get(0)?;
+        let sealed = resealed(ring, places::acme_account(&[directory.as_bytes()]), &row.get::<_, Vec<u8>>(1)?)?;
+        Ok((sealed, "UPDATE acme_account SET sealed_account = ?1 WHERE directory = ?2", vec![directory.into()]))
+    })?;
+    moved += reseal_rows(transaction, "SELECT host, sealed_key FROM issued_certificate", |row| {
+        let host: String = row.get(0)?;
+        let sealed = resealed(ring, places::issued_certificate(&[host.as_bytes()]), &row.get::<_, Vec<u8>>(1)?)?;
+        Ok((sealed, "UPDATE issued_certificate SET sealed_key = ?1 WHERE host = ?2", vec![host.into()]))
+    })?;
     info!(store.values = moved, "sealed the store's secrets under the new master key");
     Ok(())
 }

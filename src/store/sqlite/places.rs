@@ -18,6 +18,14 @@ pub(super) const fn person_key<'a>(person: &'a [&'a [u8]]) -> Place<'a> {
     Place { table: "person_key", row: person }
 }
 
+pub(super) const fn acme_account<'a>(directory: &'a [&'a [u8]]) -> Place<'a> {
+    Place { table: "acme_account", row: directory }
+}
+
+pub(super) const fn issued_certificate<'a>(host: &'a [&'a [u8]]) -> Place<'a> {
+    Place { table: "issued_certificate", row: host }
+}
+
 pub(super) const fn secret<'a>(name: &'a [&'a [u8]]) -> Place<'a> {
     Place { table: "secret", row: name }
 }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::store::StoreFault;
-use crate::store::contract_suite::{at, hash, identity, new_session, ring, session, sqlite_in, subject, totp};
+use crate::store::contract_suite::{at, hash, identity, issued, new_session, ring, session, sqlite_in, subject, totp};
 
 const IMPATIENT: Settings = Settings { deadline: Duration::from_millis(100) };
 
@@ -38,6 +38,8 @@ async fn fill(store: &SqliteStore) {
     store.put_invite(hash(5), "ben@example.com".into(), at(100)).await.unwrap();
     store.remember_once(hash(6), at(100), at(1)).await.unwrap();
     store.secret("name", Zeroizing::new(vec![42; 32])).await.unwrap();
+    store.put_acme_account("https://ca.test/dir".into(), Zeroizing::new(vec![43; 30])).await.unwrap();
+    store.put_issued_certificate(issued("a.test", 44, at(100))).await.unwrap();
 }
 
 async fn assert_filled(store: &SqliteStore) {
@@ -51,6 +53,8 @@ async fn assert_filled(store: &SqliteStore) {
     assert!(store.invite_is_good(hash(5), "ben@example.com".into(), at(1)).await.unwrap());
     assert!(!store.remember_once(hash(6), at(200), at(2)).await.unwrap());
     assert_eq!(&**store.secret("name", Zeroizing::new(vec![1])).await.unwrap(), &[42; 32][..]);
+    assert_eq!(store.acme_account("https://ca.test/dir".into()).await.unwrap().unwrap().as_slice(), [43; 30]);
+    assert_eq!(store.issued_certificates().await.unwrap(), [issued("a.test", 44, at(100))]);
 }
 
 /// Keeps the worker busy until the sender is used or dropped.
@@ -96,7 +100,7 @@ async fn no_secret_stands_readable_in_the_file() {
     }
     let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
     assert!(holds(b"https://idp.test"), "the search finds what is there");
-    for secret in [&[7; 20][..], b"id-token-1", &[42; 32]] {
+    for secret in [&[7; 20][..], b"id-token-1", &[42; 32], &[43; 30], &[44; 40]] {
         assert!(!holds(secret));
     }
 }
@@ -189,6 +193,18 @@ async fn other_unreadable_values_are_corrupt_as_well() {
     let (store, _folder) = after_damage("UPDATE subject SET identity = ''").await;
     assert!(matches!(store.subject(subject("ana")).await, Err(StoreFault::Corrupt(_))));
     assert!(matches!(store.subjects().await, Err(StoreFault::Corrupt(_))));
+}
+
+#[tokio::test]
+async fn a_certificate_whose_key_does_not_open_is_left_out_and_the_others_are_not() {
+    let (store, folder) = after_damage("UPDATE issued_certificate SET sealed_key = x'01'").await;
+    store.put_issued_certificate(issued("b.test", 45, at(100))).await.unwrap();
+    assert_eq!(store.issued_certificates().await.unwrap(), [issued("b.test", 45, at(100))]);
+    let moved = "UPDATE issued_certificate SET sealed_key = (SELECT sealed_key FROM issued_certificate WHERE host = 'b.test')";
+    by_hand(&folder).execute(moved, []).unwrap();
+    assert_eq!(store.issued_certificates().await.unwrap(), [issued("b.test", 45, at(100))], "a key of another host does not open");
+    by_hand(&folder).execute("UPDATE acme_account SET sealed_account = x'01'", []).unwrap();
+    assert!(matches!(store.acme_account("https://ca.test/dir".into()).await, Err(StoreFault::Corrupt(_))));
 }
 
 #[tokio::test]

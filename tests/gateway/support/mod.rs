@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each file of tests uses its own part")]
 
 mod browser;
+mod pebble;
 mod phone;
 mod provider;
 mod recorder;
@@ -11,6 +12,7 @@ mod wire;
 mod world;
 
 pub use browser::{Browser, Visit, hidden};
+pub use pebble::{Names, Pebble, Relay, free_port};
 pub use phone::Phone;
 pub use provider::{Kind, Provider};
 pub use recorder::{Manner, Recorder};

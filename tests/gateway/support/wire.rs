@@ -235,6 +235,20 @@ pub async fn tls(
     timeout(WAIT, connecting).await.expect("TLS in time").expect("TLS")
 }
 
+/// The leaf that is shown for a name and that `root` vouches for; none when there is no handshake.
+pub async fn shown_leaf(address: SocketAddr, name: &str, root: &CertificateDer<'static>) -> Option<CertificateDer<'static>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = builder.with_root_certificates(roots).with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    let connecting = connector.connect(ServerName::try_from(name.to_owned()).unwrap(), stream);
+    let stream = timeout(WAIT, connecting).await.expect("a handshake or its end in time").ok()?;
+    Some(stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned())
+}
+
 /// One request over plain TCP on loopback.
 pub async fn exchange_plain(port: u16, request: &[u8]) -> Answer {
     Wire::plain(port).await.exchange(request).await

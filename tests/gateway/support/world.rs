@@ -17,7 +17,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::CertificateDer;
 
 use super::browser::NAVIGATION;
-use super::wire::{Wire, tls};
+use super::wire::{Wire, shown_leaf, tls};
 use super::{Kind, Provider, Recorder};
 
 /// The gateway's own host.
@@ -31,6 +31,10 @@ pub const UNLISTED: &str = "unlisted.test";
 
 /// What a test wants otherwise than usual.
 pub struct Setup {
+    /// Text for `[tls]`.
+    pub tls: String,
+    /// Where the clock starts, from the machine's time.
+    pub ahead: Duration,
     /// Text for `[second_factor]`.
     pub second_factor: String,
     /// Text for `[session]`.
@@ -57,6 +61,8 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            tls: "profile = \"modern\"\n[[tls.certificate]]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n".to_owned(),
+            ahead: Duration::ZERO,
             second_factor: "methods = [\"totp\"]\nenrolment = \"first-login\"\n".to_owned(),
             session: String::new(),
             // Everybody comes from one address here. Tests of limits set their own.
@@ -100,7 +106,7 @@ impl World {
         let upstream = Recorder::start().await;
         let folder = tempfile::tempdir().unwrap();
         // Tokens of the provider carry the machine's time; the gateway's starts there and then stands.
-        let clock = Clock::manual(Clock::system().now());
+        let clock = Clock::manual(Clock::system().now().plus(setup.ahead));
         let authority = write_files(folder.path(), &setup, &provider, other_provider.as_ref(), upstream.address);
         let server = start_server(&folder.path().join("config"), &clock).await;
         Arc::new(Self { server: Mutex::new(server), provider, other_provider, upstream, clock, authority, folder })
@@ -152,6 +158,23 @@ impl World {
             hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.expect("HTTP/2 begins");
         tokio::spawn(connection);
         sender
+    }
+
+    /// The leaf that is shown for a host; none when the handshake is refused.
+    pub async fn leaf(&self, host: &str, root: &CertificateDer<'static>) -> Option<CertificateDer<'static>> {
+        shown_leaf(self.address(), host, root).await
+    }
+
+    /// The state that `/readyz` tells.
+    pub fn told(&self) -> Vec<(String, String)> {
+        self.server().gateway().metrics.acme().lines()
+    }
+
+    /// Writes another text of `portcullis.toml`, made of the present one, and reloads.
+    pub async fn rewrite_main(&self, change: impl FnOnce(String) -> String) {
+        let path = self.config_dir().join("portcullis.toml");
+        write(&path, &change(fs::read_to_string(&path).unwrap()));
+        self.server().reload().await.unwrap();
     }
 
     /// Moves the clock into the next TOTP step.
@@ -303,12 +326,12 @@ fn main_text(folder: &Path, setup: &Setup, provider: &Provider, other: Option<&P
         )
     };
     let idps = idp("corp", &provider.url) + &other.map(|other| idp("other", &other.url)).unwrap_or_default();
-    let Setup { second_factor, session, rate_limit, listener, more, audit: audit_text, .. } = setup;
+    let Setup { tls, second_factor, session, rate_limit, listener, more, audit: audit_text, .. } = setup;
     format!(
         "[gateway]\nurl = \"https://{GATE}\"\nstate_dir = \"{state}\"\nmaster_key = {{ file = \"master.key\" }}\n\
          [[listener]]\nname = \"https\"\nbind = \"127.0.0.1:0\"\npublic_port = 443\n{listener}\
          [operations]\nbind = \"127.0.0.1:0\"\n\
-         [tls]\nprofile = \"modern\"\n[[tls.certificate]]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n\
+         [tls]\n{tls}\
          {idps}[second_factor]\n{second_factor}[session]\n{session}[rate_limit]\n{rate_limit}\
          [audit]\ndir = \"{audit}\"\nsigning_key = {{ file = \"audit.key\" }}\n{audit_text}[limits]\ndrain_timeout = \"1s\"\n{more}",
         state = folder.join("state").display(),

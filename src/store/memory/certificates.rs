@@ -1,0 +1,23 @@
+//! Certificates that authorities issued, and accounts there.
+
+use zeroize::Zeroizing;
+
+use super::State;
+use crate::store::{IssuedCertificate, StoreFault};
+
+impl State {
+    pub(super) fn put_acme_account(&mut self, directory: String, account: Zeroizing<Vec<u8>>) -> Result<(), StoreFault> {
+        self.acme_accounts.insert(directory, account);
+        Ok(())
+    }
+
+    pub(super) fn drop_acme_account(&mut self, directory: &str) -> Result<(), StoreFault> {
+        self.acme_accounts.remove(directory);
+        Ok(())
+    }
+
+    pub(super) fn put_issued_certificate(&mut self, certificate: IssuedCertificate) -> Result<(), StoreFault> {
+        self.issued_certificates.insert(certificate.host.clone(), certificate);
+        Ok(())
+    }
+}
