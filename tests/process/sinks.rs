@@ -63,6 +63,32 @@ fn kills_lose_nothing_that_a_sink_was_to_have() {
     assert!(shipped.last().unwrap()["unmapped"]["portcullis"]["checkpoint"].as_str().unwrap().contains(&format!("\n{next}\n")));
 }
 
+/// As a container's log driver reads it: standard output holds records and checkpoints, one a line, and nothing else.
+#[test]
+fn standard_output_has_every_record_in_order_and_nothing_but_records() {
+    let world = World::new();
+    world.edit("portcullis.toml", |main| format!("{main}\n[[audit.sink]]\nkind = \"stdout\"\nflush_interval = \"20ms\"\n"));
+    let out = || fs::read_to_string(world.dir.path().join("serve.out")).unwrap_or_default();
+    let gateway = world.serve();
+    for number in 0..20 {
+        world.get(&format!("/p/{number}"));
+    }
+    wait("the last request is shipped", || out().contains("/p/19"));
+    assert!(gateway.stop().success());
+    let shipped: Vec<Value> = out().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (records, checkpoints): (Vec<_>, Vec<_>) = shipped.into_iter().partition(|event| event["metadata"]["sequence"].is_u64());
+    let log = world.records();
+    let mut next = 0;
+    for record in records {
+        let sequence = usize::try_from(record["metadata"]["sequence"].as_u64().unwrap()).unwrap();
+        assert!(sequence <= next, "record {sequence} came before record {next}");
+        assert_eq!(record, log[sequence]);
+        next = next.max(sequence + 1);
+    }
+    assert_eq!(next, log.len(), "everything is shipped, the last stop included");
+    assert!(!checkpoints.is_empty() && checkpoints.iter().all(|event| event["unmapped"]["portcullis"]["event"] == "checkpoint"));
+}
+
 #[test]
 fn sinks_change_with_the_configuration_and_are_shown() {
     let world = World::new();
