@@ -1,6 +1,7 @@
 //! Reload: on SIGHUP and when a watched file changes. A new configuration is taken whole, or refused whole with every reason
 //! while the old one stays in force. No connection is dropped; exchanges that the new one does not allow are cut.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,7 +165,7 @@ impl Server {
                 digest = now;
                 // Told and recorded by `reload` itself.
                 let _told = self.reload().await;
-                digest = if self.watched.load().is_empty() { digest } else { contents(&self.watched.load()) };
+                digest = after_reload(digest, &self.watched.load());
             }
         }
     }
@@ -203,8 +204,20 @@ fn watch(watcher: &mut RecommendedWatcher, folders: &mut Vec<PathBuf>, files: &[
     }
 }
 
+/// What each watched file held when it was looked at; none for one that could not be read.
+type Contents = HashMap<PathBuf, Option<Vec<u8>>>;
+
+/// What is remembered once a reload is over: of a file that was known before, what made the reload, so that a change which came
+/// while it read the files makes another. Only files that it read for the first time are looked at now.
+fn after_reload(mut before: Contents, files: &[PathBuf]) -> Contents {
+    if files.is_empty() {
+        return before;
+    }
+    contents(files).into_iter().map(|(file, now)| before.remove_entry(&file).unwrap_or((file, now))).collect()
+}
+
 /// What the watched files hold, as far as change matters. A folder holds its names.
-fn contents(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
+fn contents(files: &[PathBuf]) -> Contents {
     let names = |folder: &PathBuf| {
         let mut names: Vec<_> = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name()).collect();
         names.sort();
@@ -214,7 +227,7 @@ fn contents(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
         let text = zeroize::Zeroizing::new(std::fs::read(file).ok()?);
         Some(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text).as_ref().to_vec())
     };
-    files.iter().map(|file| if file.is_dir() { names(file) } else { digest(file) }).collect()
+    files.iter().map(|file| (file.clone(), if file.is_dir() { names(file) } else { digest(file) })).collect()
 }
 
 /// What the running gateway is built on. Changing it under open connections and files is not attempted.
@@ -252,3 +265,28 @@ const QUIET: Duration = Duration::from_millis(200);
 
 /// Where it is never quiet, what changed is looked at after this time: files are taken within a second.
 const SETTLED: Duration = Duration::from_millis(600);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_changes_while_a_reload_reads_it_makes_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let (known, new) = (folder.path().join("known"), folder.path().join("new"));
+        std::fs::write(&known, "one").unwrap();
+        let before = contents(std::slice::from_ref(&known));
+        // The reload reads, and finds a file that is read from now on; then the known one changes once more.
+        std::fs::write(&known, "two").unwrap();
+        std::fs::write(&new, "new").unwrap();
+        let files = [known.clone(), new];
+        let remembered = after_reload(before.clone(), &files);
+        let now = contents(&files);
+        assert_ne!(remembered, now, "so the next look reloads");
+        assert_eq!(remembered.get(&known), before.get(&known));
+        assert_eq!(after_reload(now.clone(), &files), now, "and the one after that does not");
+        assert_eq!(after_reload(now.clone(), &[]), now, "a reload that could read no file forgets nothing");
+    }
+}
