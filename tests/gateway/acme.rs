@@ -96,7 +96,7 @@ async fn a_gateway_without_a_certificate_obtains_them_and_keeps_them_over_a_rest
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_is_proven_by_plain_http_as_well() {
     // The port stands in what the authority asks, and must be the listener's own: nothing leads there from another.
-    let port = free_port().await;
+    let port = free_port();
     let authority = Authority::beside(Names::start().await, Relay::start().await, port).await;
     let tls = authority.pebble.acme("challenge = \"http-01\"\nhosts = [\"app.test\"]\n");
     let more = format!("[redirect]\nbind = \"127.0.0.1:{port}\"\n");

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use portcullis::config::Carrier;
 use rustix::process::{Pid, Signal, kill_process};
@@ -187,9 +188,17 @@ fn syslog_ng(folder: &Path) -> Command {
     command
 }
 
-/// A port that nobody listens on; receivers take none from us.
+/// A port for a program that binds it itself: below those that the system gives to listeners and connections of other tests,
+/// so that nobody takes it meanwhile.
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = 4_000 + u16::try_from(std::process::id() % 1_000).unwrap() * 7;
+    loop {
+        let port = start + NEXT.fetch_add(1, Ordering::Relaxed) % 500;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Every hostile text is one event, parsed as it was meant.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use tempfile::TempDir;
 
-use crate::support::{APP, Answer};
+use crate::support::{APP, Answer, free_port};
 
 /// Targets that a back end may see, and targets that none may. Where one passes, both sides must read it alike.
 const TARGETS: [&str; 34] = [
@@ -84,10 +84,6 @@ fn configured(program: &str, template: &str, folder: &Path, port: u16, change: i
     let mut command = Command::new(program);
     command.arg(if program.ends_with("nginx") { "-c" } else { "-f" }).arg(file);
     command
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn environment() -> &'static Path {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ impl Pebble {
         std::fs::write(at("ca.pem"), authority.pem()).unwrap();
         std::fs::write(at("cert.pem"), certificate.pem()).unwrap();
         std::fs::write(at("key.pem"), key.serialize_pem()).unwrap();
-        let (port, management) = (free_port().await, free_port().await);
+        let (port, management) = (free_port(), free_port());
         let config = serde_json::json!({ "pebble": {
             "listenAddress": format!("127.0.0.1:{port}"),
             "managementListenAddress": format!("127.0.0.1:{management}"),
@@ -117,9 +118,17 @@ impl Drop for Pebble {
     }
 }
 
-/// A port that was free a moment ago.
-pub async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+/// A port for a program that binds it itself: below those that the system gives to listeners and connections of other tests,
+/// so that nobody takes it meanwhile.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = 12_000 + u16::try_from(std::process::id() % 1_000).unwrap() * 7;
+    loop {
+        let port = start + NEXT.fetch_add(1, Ordering::Relaxed) % 500;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Answers DNS: every name is this machine, but those that are gone.
