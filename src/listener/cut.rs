@@ -46,6 +46,7 @@ pub(super) async fn watch_chain(
     cut: CancellationToken,
     closed: CancellationToken,
 ) -> Outcome {
+    let mut may_change = true;
     loop {
         let accepted = clients.borrow_and_update().as_ref().is_some_and(|clients| clients.accepts(&chain));
         if !accepted {
@@ -56,7 +57,7 @@ pub(super) async fn watch_chain(
             // The connection ended by itself.
             () = closed.cancelled() => return Outcome::Closed,
             // Another check is in force; when none can come any more, the listener is gone and time alone counts.
-            changed = clients.changed() => if changed.is_err() { return Outcome::Closed },
+            changed = clients.changed(), if may_change => may_change = changed.is_ok(),
             // Time passed.
             () = tokio::time::sleep(RECHECK) => {}
         }

@@ -204,3 +204,22 @@ async fn what_a_client_did_not_show_is_counted() {
     stand.assert_nothing_more().await;
     assert_eq!(refusals.take().iter().map(|refused| refused.fault).collect::<Vec<_>>(), [ConnectionFault::ClientCertificate]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_is_watched_for_as_long_as_its_connection_lives_though_no_other_check_can_come() {
+    let authority = Authority::new();
+    let person = Person::of(&authority, 1, GOOD);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let list = Revocation::Listed(vec![revoked(&authority, &[], GOOD)]);
+    let check = Arc::new(crate::listener::tls::Clients::new(asking(&authority, Demand::Required, list), &provider).unwrap());
+    let (last_check, checks) = tokio::sync::watch::channel(Some(check));
+    let (cut, closed) = (CancellationToken::new(), CancellationToken::new());
+    let watching = crate::listener::cut::watch_chain(person.chain.clone(), checks, cut.clone(), closed.clone());
+    drop(last_check);
+    let mut watching = std::pin::pin!(watching);
+    let hours = tokio::time::timeout(Duration::from_secs(7_200), watching.as_mut()).await;
+    assert!(hours.is_err(), "it was given up: {hours:?}");
+    closed.cancel();
+    assert_eq!(watching.await, crate::listener::cut::Outcome::Closed);
+    assert!(!cut.is_cancelled());
+}

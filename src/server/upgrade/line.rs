@@ -28,7 +28,9 @@ impl Line {
     pub async fn say(&mut self, word: &Word) -> Result<(), UpgradeFault> {
         let mut text = serde_json::to_vec(word).map_err(std::io::Error::other)?;
         text.push(b'\n');
-        Ok(self.writer.write_all(&text).await?)
+        // Whoever reads nothing would keep this side from hearing as well.
+        timeout(HEARD_WITHIN, self.writer.write_all(&text)).await.map_err(|_| UpgradeFault::TimedOut(HEARD_WITHIN))??;
+        Ok(())
     }
 
     /// The next word; none at the end of the other process. Nothing is lost where the future is dropped.
@@ -77,9 +79,38 @@ impl Line {
                     }
                 },
             };
-            if self.say(&said).await.is_err() {
-                return;
+            match self.say(&said).await {
+                Ok(()) => {}
+                Err(UpgradeFault::TimedOut(_)) => {
+                    tracing::error!("the other process does not listen: nothing that is in memory counts");
+                    return hear(Word::Session(Change::Everything));
+                }
+                Err(_) => return,
             }
         }
+    }
+}
+
+/// For the other process to take a word.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use kernel::session::SessionId;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_other_process_does_not_listen_nothing_in_memory_counts() {
+        let (ours, _unread) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (tell, changes) = mpsc::channel(1);
+        let (_nothing_else, words) = mpsc::channel(1);
+        let mut heard = None;
+        let talking = Line::new(ours).unwrap().converse(changes, words, |word| heard = Some(word));
+        let telling = async { while tell.send(Change::Ended(vec![SessionId::new([1; 16]); 1_000])).await.is_ok() {} };
+        tokio::join!(talking, telling);
+        assert!(matches!(heard, Some(Word::Session(Change::Everything))), "{heard:?}");
     }
 }
