@@ -95,7 +95,7 @@ fn confine(loaded: &Loaded, dir: &Path, program: &Program, origin: &mut Origin) 
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?;
     }
-    let wanted = server::reach(config, dir, &loaded.files_watched, program.path());
+    let wanted = server::reach(config, dir, &loaded.seen, program.path());
     match inherited {
         Some(inherited) => {
             if let Some(beyond) = wanted.beyond(&inherited) {

@@ -14,6 +14,7 @@ use super::read_route::{self, Draft};
 use super::reader::{Desk, Findings, Table};
 use super::report::{Problem, Report, Severity};
 use super::sections::Config;
+use super::seen::Seen;
 use super::source::{Place, Source};
 use super::syntax;
 use super::{agree, compile, keys, lint};
@@ -28,8 +29,8 @@ pub struct Loaded {
     pub hash: Arc<str>,
     /// Things to think about; the configuration is taken as it stands.
     pub warnings: Report,
-    /// Every file and folder whose change may change the configuration.
-    pub files_watched: Vec<PathBuf>,
+    /// Every file and folder whose change may change the configuration, as it was before it was read.
+    pub seen: Seen,
 }
 
 /// Reads `portcullis.toml` and `routes/*.toml` in `dir`. Either there is no mistake, or there is no configuration.
@@ -49,14 +50,12 @@ pub fn load(dir: &Path) -> Result<Loaded, Report> {
 }
 
 fn conclude(config: Option<Config>, findings: Findings, hash: Arc<str>) -> Result<Loaded, Report> {
-    let (problems, mut files_watched) = findings.into_parts();
+    let (problems, seen) = findings.into_parts();
     let report = Report::new(problems);
-    files_watched.sort();
-    files_watched.dedup();
     let table = config.as_ref().and_then(|config| compile::compile(config).ok());
     match (config, table) {
         (Some(config), Some(table)) if report.count(Severity::Error) == 0 => {
-            Ok(Loaded { config, table, hash, warnings: report, files_watched })
+            Ok(Loaded { config, table, hash, warnings: report, seen })
         }
         _ => Err(report),
     }

@@ -32,6 +32,7 @@ pub mod route_file;
 mod sandbox;
 pub mod schema;
 pub mod secret;
+pub mod seen;
 pub mod sections;
 pub mod show;
 pub mod sink;
@@ -48,6 +49,7 @@ pub use load::{Loaded, load};
 pub use report::{Colour, Problem, Report, Severity};
 pub use route_file::{AllowRule, Expectation, RouteFile, RouteTest, ShownFactor, TestPerson};
 pub use secret::{Key, KeyRing, Secret};
+pub use seen::Seen;
 pub use sections::*;
 pub use sink::{
     Authorities, Backlog, Begin, Bom, Carrier, Endpoint, HttpApi, IndexerAck, Message, RecordFilter, RecordFormat, Server as SinkServer,

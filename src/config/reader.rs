@@ -13,13 +13,14 @@ use toml::de::{DeTable, DeValue};
 use super::keys::{self, Form, Key, Need};
 use super::nearest::{did_you_mean, nearest};
 use super::report::{Problem, Severity};
+use super::seen::Seen;
 use super::source::{Place, Source};
 
 /// What the readers of all files note.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     problems: RefCell<Vec<Problem>>,
-    files: RefCell<Vec<std::path::PathBuf>>,
+    seen: RefCell<Seen>,
 }
 
 /// What every value of one file shares.
@@ -77,13 +78,13 @@ impl Findings {
         self.problems.borrow_mut().push(problem);
     }
 
-    /// Notes a file whose change means that the configuration may have changed.
+    /// Notes a file, before it is read, whose change means that the configuration may have changed.
     pub fn watch(&self, file: std::path::PathBuf) {
-        self.files.borrow_mut().push(file);
+        self.seen.borrow_mut().look(file);
     }
 
-    pub fn into_parts(self) -> (Vec<Problem>, Vec<std::path::PathBuf>) {
-        (self.problems.into_inner(), self.files.into_inner())
+    pub fn into_parts(self) -> (Vec<Problem>, Seen) {
+        (self.problems.into_inner(), self.seen.into_inner())
     }
 }
 

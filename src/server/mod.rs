@@ -37,7 +37,7 @@ use crate::acme::Acme;
 use crate::audit;
 use crate::audit::sinks::Sinks;
 use crate::clock::Clock;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Seen};
 use crate::gateway::Gateway;
 use crate::gateway::exchanges::Exchanges;
 use crate::gateway::pending::Pending;
@@ -76,7 +76,8 @@ pub struct Server {
     /// Those in use that come from files, so that new ones are noticed.
     certificates: ArcSwap<Vec<Certificate>>,
     acme: Arc<Acme>,
-    watched: ArcSwap<Vec<PathBuf>>,
+    /// What the files held before the last reload, or the start, read them.
+    seen: ArcSwap<Seen>,
     watch: Arc<Watch>,
     notifier: Arc<Notifier>,
     /// Step of the store's schema and name of the sealing key, for the records of start and stop.
@@ -177,7 +178,7 @@ pub async fn start(loaded: Loaded, config_dir: PathBuf, clock: Clock) -> Result<
 
 /// The same, on what others have left or given.
 pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origin: Origin) -> Result<Arc<Server>, StartFault> {
-    let Loaded { config, table, hash, files_watched, .. } = loaded;
+    let Loaded { config, table, hash, seen, .. } = loaded;
     let Origin { mut sockets, mut predecessor, confined } = origin;
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
     // Everything that may refuse comes before anything that is seen from outside.
@@ -233,7 +234,7 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
         tls,
         certificates: ArcSwap::from_pointee(certificates),
         acme,
-        watched: ArcSwap::from_pointee(files_watched),
+        seen: ArcSwap::from_pointee(seen),
         watch: Arc::clone(&watch),
         notifier: Arc::clone(&notifier),
         stands_on,

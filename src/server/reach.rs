@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use kernel::route::Upstream;
 
-use crate::config::{Carrier, Config};
+use crate::config::{Carrier, Config, Seen};
 use crate::system::sandbox::Reach;
 
 /// What this configuration needs. `watched` are the files that it was read from, `program` is the one that runs.
 #[must_use]
-pub fn reach(config: &Config, folder: &Path, watched: &[PathBuf], program: &Path) -> Reach {
+pub fn reach(config: &Config, folder: &Path, seen: &Seen, program: &Path) -> Reach {
     let mut read = vec![folder.to_owned()];
-    for file in watched {
+    for file in seen.files() {
         // The folder, because a new file takes the old one's place; and where a link leads, for the same reason.
         read.extend(file.parent().map(Path::to_owned));
         read.extend(file.canonicalize().ok().as_deref().and_then(Path::parent).map(Path::to_owned));

@@ -1,7 +1,6 @@
 //! Reload: on SIGHUP and when a watched file changes. A new configuration is taken whole, or refused whole with every reason
 //! while the old one stays in force. No connection is dropped; exchanges that the new one does not allow are cut.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::compile::{self, CompileFault};
 use super::{Server, certificates};
-use crate::config::{self, Colour, Config, Loaded};
+use crate::config::{self, Colour, Config, Loaded, Seen};
 use crate::gateway::RefusedConfiguration;
 use crate::listener::{CertificateFault, TlsFault};
 use crate::telemetry::metrics::Reload;
@@ -56,6 +55,8 @@ impl Server {
     /// Reads the configuration anew and puts it in force, or says why not. Either way it is recorded.
     pub async fn reload(&self) -> Result<(), ReloadFault> {
         let _one_at_a_time = self.reloading.lock().await;
+        let known = self.seen.load_full();
+        let before = tokio::task::spawn_blocking(move || known.again()).await?;
         let taken = self.try_reload().await;
         match &taken {
             Ok(()) => {
@@ -65,6 +66,8 @@ impl Server {
                 tracing::info!(config = %self.gateway.snapshot.load().hash, "configuration reloaded");
             }
             Err(fault) => {
+                // What was refused is not tried again until it changes.
+                self.seen.store(Arc::new(before));
                 self.gateway.metrics.reloaded(Reload::Refused);
                 self.gateway.metrics.gauges().configuration_refused.set(1);
                 self.note_refusal(fault.summary());
@@ -81,10 +84,10 @@ impl Server {
     async fn try_reload(&self) -> Result<(), ReloadFault> {
         let dir = self.config_dir.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&dir)).await?;
-        let Loaded { config, table, hash, files_watched, .. } = loaded.map_err(ReloadFault::Mistakes)?;
+        let Loaded { config, table, hash, seen, .. } = loaded.map_err(ReloadFault::Mistakes)?;
         needs_restart(&self.config.load(), &config)?;
         if let Some(confined) = &self.confined {
-            let wanted = super::reach(&config, &self.config_dir, &files_watched, Path::new(""));
+            let wanted = super::reach(&config, &self.config_dir, &seen, Path::new(""));
             wanted.beyond(confined).map_or(Ok(()), |beyond| Err(ReloadFault::BeyondReach(beyond)))?;
         }
         let previous = self.gateway.snapshot.load_full();
@@ -113,7 +116,7 @@ impl Server {
         self.gateway.snapshot.store(Arc::clone(&snapshot));
         self.gateway.sinks.configure(&config.audit.sinks).await;
         self.config.store(Arc::new(config));
-        self.watched.store(Arc::new(files_watched));
+        self.seen.store(Arc::new(seen));
         self.tell_predecessor_of_reload();
         let cut = self.gateway.exchanges.judge_again(&snapshot.table, self.gateway.clock.now());
         if cut > 0 {
@@ -130,6 +133,12 @@ impl Server {
     async fn record_change(&self, config: String, failure: Option<String>) -> Result<(), kernel::Failure> {
         let facts = EntityFacts { change: EntityChange::Configuration { config }, by: ChangedBy::Gateway, failure };
         self.gateway.audit.keep(Event { time: self.gateway.clock.now(), body: EventBody::Entity(Box::new(facts)) }).await
+    }
+
+    /// Whether the files are not what the last reload, or the start, read or refused.
+    async fn changed(&self) -> bool {
+        let seen = self.seen.load_full();
+        tokio::task::spawn_blocking(move || seen.again() != *seen).await.unwrap_or(true)
     }
 
     /// Reloads whenever a watched file changes, until the gateway stops. Folders are watched, not files, because editors and
@@ -150,22 +159,20 @@ impl Server {
             }
         };
         let mut folders = Vec::new();
-        let mut digest = contents(&self.watched.load());
         loop {
-            watch(&mut watcher, &mut folders, &self.watched.load());
-            if self.shutdown.run_until_cancelled(woken.recv()).await.flatten().is_none() {
+            let seen = self.seen.load_full();
+            watch(&mut watcher, &mut folders, &seen);
+            // Looked at once the folders are watched: what changed before that woke nobody.
+            if !self.changed().await && self.shutdown.run_until_cancelled(woken.recv()).await.flatten().is_none() {
                 return;
             }
             if settle(&mut woken, &self.shutdown).await.is_none() {
                 return;
             }
             // The gateway's own files may lie beside: only a change of what was read counts.
-            let now = contents(&self.watched.load());
-            if now != digest {
-                digest = now;
+            if self.changed().await {
                 // Told and recorded by `reload` itself.
                 let _told = self.reload().await;
-                digest = after_reload(digest, &self.watched.load());
             }
         }
     }
@@ -186,11 +193,11 @@ async fn settle(woken: &mut mpsc::Receiver<()>, shutdown: &CancellationToken) ->
 }
 
 /// Watches the folder that a file is named in, and the one that it lies in when a symbolic link leads there.
-fn watch(watcher: &mut RecommendedWatcher, folders: &mut Vec<PathBuf>, files: &[PathBuf]) {
+fn watch(watcher: &mut RecommendedWatcher, folders: &mut Vec<PathBuf>, seen: &Seen) {
     // Orchestrators put files into a fresh folder each time; what is watched of the old one went with it.
     folders.retain(|folder| folder.exists());
-    let folder_of = |file: &PathBuf| if file.is_dir() { Some(file.clone()) } else { file.parent().map(PathBuf::from) };
-    for file in files {
+    let folder_of = |file: &Path| if file.is_dir() { Some(file.to_owned()) } else { file.parent().map(PathBuf::from) };
+    for file in seen.files() {
         let lies = file.canonicalize().ok().and_then(|file| folder_of(&file));
         for folder in folder_of(file).into_iter().chain(lies) {
             if folders.contains(&folder) {
@@ -202,32 +209,6 @@ fn watch(watcher: &mut RecommendedWatcher, folders: &mut Vec<PathBuf>, files: &[
             }
         }
     }
-}
-
-/// What each watched file held when it was looked at; none for one that could not be read.
-type Contents = HashMap<PathBuf, Option<Vec<u8>>>;
-
-/// What is remembered once a reload is over: of a file that was known before, what made the reload, so that a change which came
-/// while it read the files makes another. Only files that it read for the first time are looked at now.
-fn after_reload(mut before: Contents, files: &[PathBuf]) -> Contents {
-    if files.is_empty() {
-        return before;
-    }
-    contents(files).into_iter().map(|(file, now)| before.remove_entry(&file).unwrap_or((file, now))).collect()
-}
-
-/// What the watched files hold, as far as change matters. A folder holds its names.
-fn contents(files: &[PathBuf]) -> Contents {
-    let names = |folder: &PathBuf| {
-        let mut names: Vec<_> = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name()).collect();
-        names.sort();
-        Some(names.into_iter().flat_map(|name| name.into_encoded_bytes().into_iter().chain([0])).collect())
-    };
-    let digest = |file: &PathBuf| {
-        let text = zeroize::Zeroizing::new(std::fs::read(file).ok()?);
-        Some(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text).as_ref().to_vec())
-    };
-    files.iter().map(|file| (file.clone(), if file.is_dir() { names(file) } else { digest(file) })).collect()
 }
 
 /// What the running gateway is built on. Changing it under open connections and files is not attempted.
@@ -265,28 +246,3 @@ const QUIET: Duration = Duration::from_millis(200);
 
 /// Where it is never quiet, what changed is looked at after this time: files are taken within a second.
 const SETTLED: Duration = Duration::from_millis(600);
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    #[test]
-    fn a_file_that_changes_while_a_reload_reads_it_makes_another() {
-        let folder = tempfile::tempdir().unwrap();
-        let (known, new) = (folder.path().join("known"), folder.path().join("new"));
-        std::fs::write(&known, "one").unwrap();
-        let before = contents(std::slice::from_ref(&known));
-        // The reload reads, and finds a file that is read from now on; then the known one changes once more.
-        std::fs::write(&known, "two").unwrap();
-        std::fs::write(&new, "new").unwrap();
-        let files = [known.clone(), new];
-        let remembered = after_reload(before.clone(), &files);
-        let now = contents(&files);
-        assert_ne!(remembered, now, "so the next look reloads");
-        assert_eq!(remembered.get(&known), before.get(&known));
-        assert_eq!(after_reload(now.clone(), &files), now, "and the one after that does not");
-        assert_eq!(after_reload(now.clone(), &[]), now, "a reload that could read no file forgets nothing");
-    }
-}

@@ -324,6 +324,18 @@ async fn certificates_are_taken_however_their_files_are_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_came_before_anybody_watched_its_folder_is_taken() {
+    let world = World::with(Setup { provider: Kind::Absent, ..Setup::default() }).await;
+    let (certificate, key, der) = pair();
+    put(&world.config_dir(), "gate.pem", &certificate);
+    put(&world.config_dir(), "gate.key", &key);
+    let following = tokio::spawn(world.server().follow_files());
+    wait_for(&world, &der).await;
+    world.server().stop().await;
+    following.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_is_never_quiet_does_not_hold_a_certificate_up() {
     let world = World::with(Setup { provider: Kind::Absent, ..Setup::default() }).await;
     let config = world.config_dir();
