@@ -51,6 +51,12 @@ pub const SINK: &[Key] = &[
     ),
     key("token_header", Text, Optional("authorization, with the scheme of the api"), "Header that carries the token as it is."),
     key(
+        "compression",
+        Choice(&["none", "gzip"]),
+        Default("\"none\""),
+        "With http and otlp, how batches are packed; gzip where the receiver takes `Content-Encoding: gzip`.",
+    ),
+    key(
         "index",
         Text,
         Optional("logs-portcullis.audit-default with elasticsearch, the token's own with splunk-hec"),

@@ -32,8 +32,8 @@ pub mod route_file;
 mod sandbox;
 pub mod schema;
 pub mod secret;
-pub mod seen;
 pub mod sections;
+pub mod seen;
 pub mod show;
 pub mod sink;
 pub mod source;
@@ -49,11 +49,11 @@ pub use load::{Loaded, load};
 pub use report::{Colour, Problem, Report, Severity};
 pub use route_file::{AllowRule, Expectation, RouteFile, RouteTest, ShownFactor, TestPerson};
 pub use secret::{Key, KeyRing, Secret};
-pub use seen::Seen;
 pub use sections::*;
+pub use seen::Seen;
 pub use sink::{
-    Authorities, Backlog, Begin, Bom, Carrier, Endpoint, HttpApi, IndexerAck, Message, RecordFilter, RecordFormat, Server as SinkServer,
-    Sink, Tls as SinkTls,
+    Authorities, Backlog, Begin, Bom, Carrier, Compression, Endpoint, HttpApi, IndexerAck, Message, RecordFilter, RecordFormat,
+    Server as SinkServer, Sink, Tls as SinkTls,
 };
 
 /// A time as RFC 3339 writes it.

@@ -10,7 +10,8 @@ use super::keys;
 use super::read_files;
 use super::reader::{Fault, Table, Value};
 use super::sink::{
-    Authorities, Backlog, Begin, Bom, Carrier, Endpoint, HttpApi, IndexerAck, Message, RecordFilter, RecordFormat, Server, Sink, Tls,
+    Authorities, Backlog, Begin, Bom, Carrier, Compression, Endpoint, HttpApi, IndexerAck, Message, RecordFilter, RecordFormat, Server,
+    Sink, Tls,
 };
 use super::values;
 
@@ -99,6 +100,7 @@ const BELONGS: &[(&str, &[Kind], &str)] = &[
     ("key", &[Kind::Syslog, Kind::Relp, Kind::Http, Kind::Otlp], "syslog, relp, http and otlp"),
     ("token", &[Kind::Http, Kind::Otlp], "http and otlp"),
     ("token_header", &[Kind::Http, Kind::Otlp], "http and otlp"),
+    ("compression", &[Kind::Http, Kind::Otlp], "http and otlp"),
     ("index", &[Kind::Http], "http"),
     ("indexer_ack", &[Kind::Http], "http"),
     ("bom", &[Kind::Syslog, Kind::Relp], "syslog and relp"),
@@ -261,7 +263,9 @@ fn endpoint(table: &Table<'_>) -> Option<Endpoint> {
     if let Some(value) = table.value("token_header").filter(|_| token.is_none()) {
         value.error("there is no `token` for this header", "add `token = { file = \"…\" }`, or remove `token_header`");
     }
-    Some(Endpoint { url: url?, tls: tls?, token: whole(token)?, token_header: whole(token_header)? })
+    let words = [Compression::None, Compression::Gzip].map(|compression| (compression.word(), compression));
+    let compression = table.or("compression", Compression::None, |value| value.choice(&words));
+    Some(Endpoint { url: url?, tls: tls?, token: whole(token)?, token_header: whole(token_header)?, compression })
 }
 
 fn header_name(text: &str) -> Result<Box<str>, Fault> {

@@ -80,6 +80,26 @@ pub struct Endpoint {
     pub token: Option<Secret>,
     /// The header that carries the token bare. Default: authorization, with the scheme of the api.
     pub token_header: Option<Box<str>>,
+    /// Of the records on their way. Default none: not every receiver unpacks.
+    pub compression: Compression,
+}
+
+/// How the body of a batch is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    Gzip,
+}
+
+impl Compression {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+        }
+    }
 }
 
 /// Our side of TLS. The server is verified always.
@@ -267,10 +287,11 @@ fn carrier_shown(carrier: &Carrier) -> Value {
                 HttpApi::Elasticsearch { index } => ("elasticsearch", Some(&**index), None),
             };
             json!({ "address": carrier.target(), "api": word, "index": index, "indexer_ack": acknowledge,
-                "tls": tls(&endpoint.tls), "token": endpoint.token, "token_header": endpoint.token_header })
+                "tls": tls(&endpoint.tls), "token": endpoint.token, "token_header": endpoint.token_header,
+                "compression": endpoint.compression.word() })
         }
         Carrier::Otlp { endpoint } => json!({ "address": carrier.target(), "tls": tls(&endpoint.tls), "token": endpoint.token,
-            "token_header": endpoint.token_header }),
+            "token_header": endpoint.token_header, "compression": endpoint.compression.word() }),
         Carrier::File { path } => json!({ "path": path }),
         Carrier::Stdout => json!({}),
     }

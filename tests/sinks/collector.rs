@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -51,6 +53,8 @@ struct State {
     /// Documents by id, as an index has them.
     documents: Mutex<BTreeMap<String, Value>>,
     requests: Mutex<Vec<(String, String)>>,
+    /// How the body of every request was packed: nothing where it was not.
+    encodings: Mutex<Vec<String>>,
     acks: Mutex<u64>,
 }
 
@@ -64,6 +68,7 @@ impl Collector {
             events: Mutex::default(),
             documents: Mutex::default(),
             requests: Mutex::default(),
+            encodings: Mutex::default(),
             acks: Mutex::default(),
         });
         let (stop, shared) = (CancellationToken::new(), Arc::clone(&state));
@@ -81,6 +86,10 @@ impl Collector {
 
     pub fn documents(&self) -> BTreeMap<String, Value> {
         self.state.documents.lock().unwrap().clone()
+    }
+
+    pub fn encodings(&self) -> Vec<String> {
+        self.state.encodings.lock().unwrap().clone()
     }
 
     /// Path and authorization of every request.
@@ -118,10 +127,12 @@ async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State
 
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    let encoding = header("content-encoding");
     let (path, authorization, channel) = (request.uri().path().to_owned(), header("authorization"), header("x-splunk-request-channel"));
     state.requests.lock().unwrap().push((path.clone(), authorization.clone()));
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let body = String::from_utf8(body.to_vec()).unwrap();
+    let body = if encoding == "gzip" { unpack(&body) } else { String::from_utf8(body.to_vec()).unwrap() };
+    state.encodings.lock().unwrap().push(encoding);
     let trouble = *state.trouble.lock().unwrap();
     match trouble {
         Trouble::Broken => return reply(StatusCode::INTERNAL_SERVER_ERROR, "out of \u{1b}[31mspace"),
@@ -169,6 +180,17 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         }
         _ => reply(StatusCode::NOT_FOUND, ""),
     }
+}
+
+/// Written by one gzip, read by another: a whole member, and nothing behind it.
+fn unpack(body: &[u8]) -> String {
+    let mut gunzip = Command::new("gzip").arg("-dc").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut input, body) = (gunzip.stdin.take().unwrap(), body.to_vec());
+    let feeder = std::thread::spawn(move || input.write_all(&body));
+    let output = gunzip.wait_with_output().unwrap();
+    feeder.join().unwrap().unwrap();
+    assert!(output.status.success(), "gzip takes it");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn bulk(state: &State, body: &str, trouble: Trouble) -> Result<Response<Full<Bytes>>, Infallible> {

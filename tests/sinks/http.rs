@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis::audit::sinks::SinkState;
-use portcullis::config::{Carrier, HttpApi, IndexerAck, RecordFormat};
+use portcullis::config::{Carrier, Compression, HttpApi, IndexerAck, RecordFormat};
 use serde_json::Value;
 
 use super::certificates::{Authority, Clients};
@@ -92,6 +92,33 @@ async fn every_api_gets_every_record_once() {
         compare(&world.log, &without_time(&events), Whole::Yes);
         assert_eq!(events.iter().filter(|event| event.contains("\"sequence\"")).count(), world.log.lines().len(), "none twice");
         assert!(world.collector.requests().iter().all(|(_, shown)| shown == authorization));
+    }
+}
+
+/// What is asked for, and acknowledgements, are small and go as they are.
+#[tokio::test]
+async fn batches_are_packed_where_that_is_configured_and_arrive_whole() {
+    for number in 0..4 {
+        let world = World::new().await;
+        world.log.write(70).await;
+        let mut carrier = match number {
+            0 => world.lines(),
+            1 => world.hec(),
+            2 => world.elastic(),
+            _ => world.otlp(),
+        };
+        let (Carrier::Http { endpoint, .. } | Carrier::Otlp { endpoint }) = &mut carrier else { panic!("{carrier:?}") };
+        endpoint.compression = Compression::Gzip;
+        world.ship(carrier, RecordFormat::Ocsf).await;
+        world.log.shipped().await;
+        let events = world.collector.events();
+        compare(&world.log, &without_time(&events), Whole::Yes);
+        for ((path, _), encoding) in world.collector.requests().iter().zip(world.collector.encodings()) {
+            assert_eq!(encoding, if path.ends_with("/ack") { "" } else { "gzip" }, "{path}");
+        }
+        let plain: usize = events.iter().map(String::len).sum();
+        let sent = usize::try_from(world.log.report().bytes).unwrap();
+        assert!(sent * 2 < plain, "{sent} bytes went out, of {plain}");
     }
 }
 

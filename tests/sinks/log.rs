@@ -17,7 +17,8 @@ use portcullis::audit::sinks::{SinkReport, Sinks};
 use portcullis::audit::{Durability, Recorder, Settings};
 use portcullis::clock::Clock;
 use portcullis::config::{
-    Authorities, Backlog, Begin, Bom, Carrier, Endpoint, Message, RecordFilter, RecordFormat, Secret, Sink, SinkServer, SinkTls,
+    Authorities, Backlog, Begin, Bom, Carrier, Compression, Endpoint, Message, RecordFilter, RecordFormat, Secret, Sink, SinkServer,
+    SinkTls,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -239,7 +240,13 @@ pub fn relp(port: u16, tls: SinkTls) -> Carrier {
 }
 
 pub fn endpoint(url: &str, tls: SinkTls) -> Endpoint {
-    Endpoint { url: url.parse().unwrap(), tls, token: Some(Secret::new("t0ken".to_owned())), token_header: None }
+    Endpoint {
+        url: url.parse().unwrap(),
+        tls,
+        token: Some(Secret::new("t0ken".to_owned())),
+        token_header: None,
+        compression: Compression::None,
+    }
 }
 
 /// What a receiver got, against what the log holds: each record once or more, the first sights in order, duplicates the same.

@@ -95,8 +95,8 @@ impl Http {
             body.extend_from_slice(&format::text(item, self.format));
             body.push(b'\n');
         }
-        let bytes = body.len() as u64;
-        self.web.post("", "application/x-ndjson", HeaderMap::new(), body).await?.good()?;
+        let (reply, bytes) = self.web.ship("", "application/x-ndjson", HeaderMap::new(), body).await?;
+        reply.good()?;
         Ok((bytes, Accepted::Kept))
     }
 
@@ -112,8 +112,8 @@ impl Http {
             body.extend_from_slice(&hec_event(item, self.format, index));
             body.push(b'\n');
         }
-        let bytes = body.len() as u64;
-        let reply = self.web.post("/services/collector/event", "application/json", channel.clone(), body).await?.good()?;
+        let (reply, bytes) = self.web.ship("/services/collector/event", "application/json", channel.clone(), body).await?;
+        let reply = reply.good()?;
         let answer: HecAnswer = parse(&reply.body)?;
         match (answer, acknowledge) {
             (HecAnswer { code, .. }, _) if code != 0 => Err(SinkFault::refused(&reply.body, reply.status)),
@@ -143,8 +143,8 @@ impl Http {
             body.extend_from_slice(&format::document(item, self.format));
             body.push(b'\n');
         }
-        let bytes = body.len() as u64;
-        let reply = self.web.post(BULK, "application/x-ndjson", HeaderMap::new(), body).await?.good()?;
+        let (reply, bytes) = self.web.ship(BULK, "application/x-ndjson", HeaderMap::new(), body).await?;
+        let reply = reply.good()?;
         let answer: BulkAnswer = parse(&reply.body)?;
         if answer.items.len() != items.len() {
             return Err(SinkFault::Answer(format!("it speaks of {} documents, and {} were sent", answer.items.len(), items.len())));
@@ -168,8 +168,8 @@ impl Http {
 
     async fn send_otlp(&self, items: &[Item]) -> Result<(u64, Accepted), SinkFault> {
         let body = otlp(items, self.format).to_string().into_bytes();
-        let bytes = body.len() as u64;
-        let reply = self.web.post("/v1/logs", "application/json", HeaderMap::new(), body).await?.good()?;
+        let (reply, bytes) = self.web.ship("/v1/logs", "application/json", HeaderMap::new(), body).await?;
+        let reply = reply.good()?;
         let answer: OtlpAnswer = if reply.body.is_empty() { OtlpAnswer::default() } else { parse(&reply.body)? };
         // OTLP would have these given up. Here nothing is: the batch is sent again, and ids tell duplicates.
         match answer.partial {
