@@ -14,6 +14,15 @@ use crate::audit::search::view::View;
 
 /// The index of a segment that does not change any more. None when it is too large to have one.
 pub fn build(segment: &SegmentPaths) -> io::Result<Option<Vec<u8>>> {
+    Ok(gather(segment, &mut |_| ())?.map(|gathered| gathered.write(segment.first)))
+}
+
+/// What a segment holds, read from its records and from nothing beside them. `each` sees every line, line feed included.
+pub fn survey(segment: &SegmentPaths, each: &mut dyn FnMut(&[u8])) -> io::Result<Option<Head>> {
+    Ok(gather(segment, each)?.map(|gathered| Head { first: segment.first, ..gathered.head }))
+}
+
+fn gather(segment: &SegmentPaths, each: &mut dyn FnMut(&[u8])) -> io::Result<Option<Gathered>> {
     let file = File::open(&segment.records)?;
     let mut gathered = Gathered::default();
     let mut reader = BufReader::with_capacity(READ_BYTES, file);
@@ -21,13 +30,13 @@ pub fn build(segment: &SegmentPaths) -> io::Result<Option<Vec<u8>>> {
     loop {
         line.clear();
         if reader.read_until(b'\n', &mut line)? == 0 {
-            break;
+            return Ok(Some(gathered));
         }
+        each(&line);
         if gathered.take(&line).is_none() {
             return Ok(None);
         }
     }
-    Ok(Some(gathered.write(segment.first)))
 }
 
 /// Builds an index and keeps it. Whoever does not own the log leaves no file in it.

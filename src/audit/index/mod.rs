@@ -14,7 +14,7 @@ mod form;
 mod list;
 mod read;
 
-pub use build::{build, keep, tend};
+pub use build::{build, keep, survey, tend};
 pub use form::{Census, ClassSpan, DAY_MILLIS, Head};
 pub use read::Index;
 

@@ -13,7 +13,7 @@ use kernel::time::Timestamp;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
-use super::{Policy, due};
+use super::{Policy, Unproven, due};
 use crate::audit::layout;
 use crate::audit::{DropFault, Recorder, drop_segments};
 
@@ -22,6 +22,8 @@ use crate::audit::{DropFault, Recorder, drop_segments};
 pub enum RetentionFault {
     #[error("cannot look at the audit log: {0}")]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    Unproven(#[from] Unproven),
     #[error("the drop cannot be recorded: {0}")]
     Record(Failure),
     #[error(transparent)]
@@ -64,7 +66,7 @@ struct Plan {
 }
 
 /// What is due, if anything.
-fn plan(folder: &Path, policy: &Policy, now: Timestamp, acknowledged: u64) -> io::Result<Option<Plan>> {
+fn plan(folder: &Path, policy: &Policy, now: Timestamp, acknowledged: u64) -> Result<Option<Plan>, RetentionFault> {
     let due = due(folder, policy, now, acknowledged)?;
     let Some(first) = due.first().map(|segment| segment.first) else { return Ok(None) };
     let stays = layout::segments(folder)?.get(due.len()).map(|segment| segment.first);

@@ -1,19 +1,24 @@
 //! Which segments may go, because the time of everything in them is over.
 //!
 //! A segment goes whole or not at all. It stays while one class of event in it is to be kept longer, while a sink has not
-//! acknowledged all of it, while its index cannot be used (what it holds is not known then), and always while it is the newest.
-//! The oldest go first, and the first one that stays keeps all that follow: what is left of a log begins at one place.
+//! acknowledged all of it, and always while it is the newest. The oldest go first, and the first one that stays keeps all that
+//! follow: what is left of a log begins at one place.
+//!
+//! An index spares the look at segments that stay. It lets none go: whoever may write to the folder can make one that says that
+//! everything is old, or make the records themselves old, and would have the gateway itself remove what tells of it, signed. So a
+//! segment goes only after its records were read, were found to be those that were signed, and are over.
 
 mod enforce;
+mod proven;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use kernel::time::Timestamp;
 
 pub use enforce::{RetentionFault, enforce};
+pub use proven::Unproven;
 
 use super::index::{self, Head, Index};
 use super::layout::{self, SegmentPaths};
@@ -27,25 +32,35 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Whether everything in a segment has been kept long enough. Lines that are not records count as the newest of it, and are
-    /// kept as long as what is kept longest.
+    /// Whether everything in a segment has been kept long enough. Of a line that is no record nobody knows.
     fn is_over(&self, head: &Head, now: Timestamp) -> bool {
         let kept = |class: u32| self.classes.get(&class).copied().unwrap_or(self.default);
-        let longest = self.classes.values().copied().max().unwrap_or_default().max(self.default);
         let over = |latest: u64, span: Duration| Timestamp::from_micros(latest.saturating_mul(1_000)).plus(span) <= now;
-        head.classes.iter().all(|span| over(span.latest, kept(span.class)))
-            && (head.unreadable == 0 || (!head.classes.is_empty() && over(head.latest, longest)))
+        head.unreadable == 0 && head.classes.iter().all(|span| over(span.latest, kept(span.class)))
     }
 }
 
 /// The segments that may go, oldest first. `acknowledged` is the first record that a sink still needs.
-pub fn due(folder: &Path, policy: &Policy, now: Timestamp, acknowledged: u64) -> io::Result<Vec<SegmentPaths>> {
+pub fn due(folder: &Path, policy: &Policy, now: Timestamp, acknowledged: u64) -> Result<Vec<SegmentPaths>, RetentionFault> {
     let segments = layout::segments(folder)?;
+    let mut key = None;
     let mut due = Vec::new();
     for pair in segments.windows(2) {
         let [segment, next] = pair else { break };
         let Some(index) = open(segment) else { break };
         if next.first > acknowledged || !policy.is_over(index.head(), now) {
+            break;
+        }
+        let key = match &key {
+            Some(key) => key,
+            None => key.insert(proven::key(folder)?),
+        };
+        if !policy.is_over(&proven::head(segment, next, key)?, now) {
+            tracing::error!(
+                audit.segment = segment.first,
+                "the index of a segment called its records older than they are; it is made again"
+            );
+            index::keep(segment)?;
             break;
         }
         due.push(segment.clone());
@@ -151,16 +166,65 @@ mod tests {
         }
     }
 
+    fn first(folder: &Path) -> SegmentPaths {
+        layout::segments(folder).unwrap().remove(0)
+    }
+
+    /// The gateway would sign for the removal of what somebody wants gone.
     #[test]
-    fn a_segment_with_lines_that_are_no_records_stays_as_long_as_anything() {
+    fn an_index_that_calls_everything_old_lets_nothing_go_and_is_made_again() {
         let folder = tempdir().unwrap();
         log(folder.path());
-        let path = layout::segments(folder.path()).unwrap()[0].records.clone();
+        let path = index::path_of(&first(folder.path()));
+        let honest = index::build(&first(folder.path())).unwrap().unwrap();
+        let length = Head::length(&honest).unwrap();
+        let mut head = Head::read(&honest[..length]).unwrap();
+        head.latest = 0;
+        head.classes.iter_mut().for_each(|span| span.latest = 0);
+        let no_classes = Head { classes: Vec::new(), ..head.clone() };
+        for forged in [head, no_classes] {
+            fs::write(&path, [&*forged.write(), &honest[length..]].concat()).unwrap();
+            assert!(Index::open(&first(folder.path())).is_some(), "it is one by its form");
+            assert_eq!(left(folder.path(), &policy(30, &[]), 1, u64::MAX), 0);
+            assert_eq!(fs::read(&path).unwrap(), honest);
+        }
+    }
+
+    /// And so for records that were made old.
+    #[test]
+    fn a_segment_that_is_not_what_was_signed_stays_whatever_its_age() {
+        let folder = tempdir().unwrap();
+        log(folder.path());
+        let (path, now) = (first(folder.path()).records, Timestamp::from_seconds(START + 10_000 * DAY));
         let text = fs::read_to_string(&path).unwrap();
+        let line = text.split_inclusive('\n').next().unwrap();
+        let cut = text.len() - 1;
+        for altered in
+            [text.replace("\"time\":1790", "\"time\":1690"), format!("{text}{line}"), text.replacen(line, "", 1), text[..cut].to_owned()]
+        {
+            assert_ne!(altered, text);
+            fs::write(&path, altered).unwrap();
+            let refused = due(folder.path(), &policy(5, &[]), now, u64::MAX);
+            assert!(matches!(&refused, Err(RetentionFault::Unproven(Unproven::Altered(named))) if *named == path), "{refused:?}");
+        }
         fs::write(&path, text.replacen('{', "[", 1)).unwrap();
-        let policy = policy(5, &[(3_002, 60)]);
-        assert_eq!(left(folder.path(), &policy, 50, u64::MAX), 0);
-        assert!(left(folder.path(), &policy, 100, u64::MAX) > 0);
+        assert_eq!(due(folder.path(), &policy(5, &[]), now, u64::MAX).unwrap(), [], "nobody knows how old a line is that is none");
+        fs::write(&path, text).unwrap();
+        fs::remove_file(index::path_of(&first(folder.path()))).unwrap();
+        assert!(!due(folder.path(), &policy(5, &[]), now, u64::MAX).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_segment_without_the_signed_head_before_it_stays() {
+        let folder = tempdir().unwrap();
+        log(folder.path());
+        let (segments, now) = (layout::segments(folder.path()).unwrap(), Timestamp::from_seconds(START + 10_000 * DAY));
+        fs::write(&segments[1].frontier, layout::frontier_text(&Default::default())).unwrap();
+        let refused = due(folder.path(), &policy(5, &[]), now, u64::MAX).unwrap_err();
+        assert!(matches!(&refused, RetentionFault::Unproven(Unproven::Head(path)) if *path == segments[1].frontier), "{refused}");
+        fs::copy(&segments[2].checkpoints, &segments[0].checkpoints).unwrap();
+        let refused = due(folder.path(), &policy(5, &[]), now, u64::MAX).unwrap_err();
+        assert!(matches!(&refused, RetentionFault::Unproven(Unproven::Head(path)) if *path == segments[0].checkpoints), "{refused}");
     }
 
     #[test]
