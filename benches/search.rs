@@ -46,6 +46,8 @@ fn main() {
         made += 1;
     }
     let seconds = begun.elapsed().as_secs_f64();
+    // As a gateway that writes the log does for the segment that is not full yet.
+    index::Tender::default().tend(&folder).unwrap();
     let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
     let segments = layout::segments(&folder).unwrap();
     let bytes: u64 = segments.iter().map(|segment| size(&segment.records)).sum();

@@ -1,14 +1,14 @@
 //! Counts what the log holds, from the indexes where they can be used, and by reading where they cannot.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
 use super::index::{self, Census, Index};
 use super::layout::{self, SegmentPaths};
-use super::search::Help;
 use super::search::filter::Filter;
 use super::search::view::View;
+use super::search::{Growth, Help};
 
 /// What was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub fn count(folder: &Path, filter: &Filter, help: Help, progress: &mut dyn FnMu
     let (mut stats, total) = (Stats::default(), segments.len() as u64);
     for (done, segment) in segments.iter().enumerate() {
         progress(done as u64, total);
-        let is_closed = done as u64 + 1 < total;
-        match stats.add(segment, filter, if is_closed { help } else { Help::Nothing }) {
+        let growth = if done as u64 + 1 < total { Growth::Closed } else { Growth::Open };
+        match stats.add(segment, filter, help, growth) {
             // Dropped since, because its time is over.
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
             counted => counted?,
@@ -43,37 +43,45 @@ pub fn count(folder: &Path, filter: &Filter, help: Help, progress: &mut dyn FnMu
 }
 
 impl Stats {
-    fn add(&mut self, segment: &SegmentPaths, filter: &Filter, help: Help) -> io::Result<()> {
-        let index = match help {
-            Help::Index => Index::open(segment).or_else(|| {
+    fn add(&mut self, segment: &SegmentPaths, filter: &Filter, help: Help, growth: Growth) -> io::Result<()> {
+        let index = match (help, growth) {
+            (Help::Nothing, _) => None,
+            (Help::Index, Growth::Open) => Index::open_of_beginning(segment),
+            (Help::Index, Growth::Closed) => Index::open(segment).or_else(|| {
                 index::keep(segment).ok()?;
                 Index::open(segment)
             }),
-            Help::Nothing => None,
         };
         if let Some(index) = &index {
             let head = index.head();
             let readable = u64::from(head.records - head.unreadable.min(head.records));
-            if !filter.may_be_between(head.earliest, head.latest) && readable > 0 {
-                return Ok(());
-            }
-            if filter.is_met_between(head.earliest, head.latest) {
-                self.look(segment, head.bytes);
+            let is_outside = !filter.may_be_between(head.earliest, head.latest) && readable > 0;
+            let is_met = !is_outside && filter.is_met_between(head.earliest, head.latest);
+            if is_met {
                 self.records += readable;
                 self.unreadable += u64::from(head.unreadable);
                 self.census.merge(&head.census);
                 if readable > 0 {
                     self.stretch(head.earliest, head.latest);
                 }
-                return Ok(());
+            }
+            match growth {
+                Growth::Open if is_outside || is_met => return self.read(segment, filter, head.bytes),
+                Growth::Closed if is_outside => return Ok(()),
+                Growth::Closed if is_met => {
+                    self.look(segment, head.bytes);
+                    return Ok(());
+                }
+                Growth::Open | Growth::Closed => {}
             }
         }
-        self.read(segment, filter)
+        self.read(segment, filter, 0)
     }
 
-    fn read(&mut self, segment: &SegmentPaths, filter: &Filter) -> io::Result<()> {
-        let file = File::open(&segment.records)?;
+    fn read(&mut self, segment: &SegmentPaths, filter: &Filter, start: u64) -> io::Result<()> {
+        let mut file = File::open(&segment.records)?;
         self.look(segment, file.metadata()?.len());
+        file.seek(SeekFrom::Start(start))?;
         let mut reader = BufReader::with_capacity(READ_BYTES, file);
         let mut line = Vec::new();
         loop {

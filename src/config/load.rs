@@ -54,9 +54,7 @@ fn conclude(config: Option<Config>, findings: Findings, hash: Arc<str>) -> Resul
     let report = Report::new(problems);
     let table = config.as_ref().and_then(|config| compile::compile(config).ok());
     match (config, table) {
-        (Some(config), Some(table)) if report.count(Severity::Error) == 0 => {
-            Ok(Loaded { config, table, hash, warnings: report, seen })
-        }
+        (Some(config), Some(table)) if report.count(Severity::Error) == 0 => Ok(Loaded { config, table, hash, warnings: report, seen }),
         _ => Err(report),
     }
 }

@@ -8,29 +8,39 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::index;
+use crate::audit::index::Tender;
 use crate::audit::retention::{CLASSES, Policy, enforce};
 use crate::config;
 use crate::gateway::Gateway;
 
-/// Makes indexes of segments that are closed, one at a time, until shutdown.
+/// Makes the indexes, one at a time, until shutdown.
 pub async fn make_indexes(gateway: Arc<Gateway>, folder: PathBuf, shutdown: CancellationToken) {
     let mut turn = tokio::time::interval(LOOK_EVERY);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tender = Tender::default();
     while shutdown.run_until_cancelled(turn.tick()).await.is_some() {
         loop {
             let folder = folder.clone();
-            let made = gateway.tasks.spawn_blocking(move || index::tend(&folder)).await;
-            match made {
-                Ok(Ok(true)) if !shutdown.is_cancelled() => {}
-                Ok(Ok(_)) => break,
-                Ok(Err(error)) => {
-                    tracing::warn!(error = %error, "an index of the audit log could not be made; searches read the segment whole");
-                    break;
+            let work = gateway.tasks.spawn_blocking(move || {
+                let made = tender.tend(&folder);
+                (tender, made)
+            });
+            let made = match work.await {
+                Ok((back, made)) => {
+                    tender = back;
+                    made
                 }
                 Err(error) => {
                     tracing::error!(error = %error, "the making of indexes broke off");
                     return;
+                }
+            };
+            match made {
+                Ok(true) if !shutdown.is_cancelled() => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(error = %error, "an index of the audit log could not be made; searches read the segment whole");
+                    break;
                 }
             }
         }
@@ -67,7 +77,7 @@ pub async fn retain(gateway: Arc<Gateway>, retention: Retention, shutdown: Cance
     }
 }
 
-/// A segment is seldom closed; a search that comes first reads it whole.
+/// What came meanwhile is read by a search.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Retention counts in days.

@@ -14,7 +14,7 @@ use crate::audit::search::view::View;
 
 /// The index of a segment that does not change any more. None when it is too large to have one.
 pub fn build(segment: &SegmentPaths) -> io::Result<Option<Vec<u8>>> {
-    Ok(gather(segment, &mut |_| ())?.map(|gathered| gathered.write(segment.first)))
+    Ok(gather(segment, &mut |_| ())?.map(|mut gathered| gathered.write(segment.first)))
 }
 
 /// What a segment holds, read from its records and from nothing beside them. `each` sees every line, line feed included.
@@ -41,15 +41,22 @@ fn gather(segment: &SegmentPaths, each: &mut dyn FnMut(&[u8])) -> io::Result<Opt
 
 /// Builds an index and keeps it. Whoever does not own the log leaves no file in it.
 pub fn keep(segment: &SegmentPaths) -> io::Result<()> {
-    let owner = fs::metadata(&segment.records)?.uid();
-    if owner != rustix::process::geteuid().as_raw() {
+    if !is_owner(segment)? {
         return Ok(());
     }
-    let Some(bytes) = build(segment)? else { return Ok(()) };
+    build(segment)?.map_or(Ok(()), |bytes| put(segment, &bytes))
+}
+
+pub(super) fn is_owner(segment: &SegmentPaths) -> io::Result<bool> {
+    let owner = fs::metadata(&segment.records)?.uid();
+    Ok(owner == rustix::process::geteuid().as_raw())
+}
+
+pub(super) fn put(segment: &SegmentPaths, bytes: &[u8]) -> io::Result<()> {
     let path = path_of(segment);
     // Two processes may build the same index: each writes a draft of its own, and either is right.
     let draft = path.with_extension(format!("index.{}.draft", std::process::id()));
-    let written = write_whole(&draft, &bytes).and_then(|()| fs::rename(&draft, &path));
+    let written = write_whole(&draft, bytes).and_then(|()| fs::rename(&draft, &path));
     if written.is_err() {
         // What is left of a draft takes space that the log may need.
         drop(fs::remove_file(&draft));
@@ -73,8 +80,8 @@ pub fn tend(folder: &Path) -> io::Result<bool> {
 }
 
 /// What a segment was found to hold.
-#[derive(Default)]
-struct Gathered {
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
     head: Head,
     offsets: Vec<u64>,
     /// Term and record.
@@ -82,8 +89,16 @@ struct Gathered {
 }
 
 impl Gathered {
+    pub(super) const fn bytes(&self) -> u64 {
+        self.head.bytes
+    }
+
+    pub(super) const fn records(&self) -> u32 {
+        self.head.records
+    }
+
     /// Takes the next line, line feed included. None when there are too many.
-    fn take(&mut self, line: &[u8]) -> Option<()> {
+    pub(super) fn take(&mut self, line: &[u8]) -> Option<()> {
         let record = self.head.records;
         if record >= RECORDS_MAX {
             return None;
@@ -113,8 +128,10 @@ impl Gathered {
         Some(())
     }
 
-    fn write(mut self, first: u64) -> Vec<u8> {
-        self.pairs.sort_unstable();
+    /// As an index of what was taken so far.
+    pub(super) fn write(&mut self, first: u64) -> Vec<u8> {
+        // Where this was done before, most of them are in order already, which this sort makes use of.
+        self.pairs.sort();
         self.pairs.dedup();
         let (mut entries, mut lists) = (Vec::new(), Vec::new());
         for group in self.pairs.chunk_by(|one, other| one.0 == other.0) {
@@ -134,7 +151,7 @@ impl Gathered {
             block.extend_from_slice(&sum);
             blocks.extend_from_slice(&block);
         }
-        let head = Head { first, lists: lists.len() as u64, fences, ..self.head };
+        let head = Head { first, lists: lists.len() as u64, fences, ..self.head.clone() };
         let mut out = head.write();
         self.offsets.iter().for_each(|offset| out.extend_from_slice(&offset.to_le_bytes()));
         out.extend_from_slice(&blocks);

@@ -43,7 +43,7 @@ pub struct Census {
     /// OCSF classes.
     pub classes: BTreeMap<u32, u64>,
     /// Events, decisions, reasons and routes.
-    pub words: BTreeMap<(Field, String), u64>,
+    pub words: BTreeMap<Field, BTreeMap<String, u64>>,
 }
 
 impl Census {
@@ -53,8 +53,14 @@ impl Census {
         *self.classes.entry(u32::try_from(view.class_uid).unwrap_or(u32::MAX)).or_default() += 1;
         for field in [Field::Event, Field::Decision, Field::Reason, Field::Route] {
             for value in view.values(field) {
-                let known = self.words.len() < WORDS_MAX || self.words.contains_key(&(field, value.to_owned()));
-                *self.words.entry((field, if known { value } else { OTHERS }.to_owned())).or_default() += 1;
+                let words = self.words.entry(field).or_default();
+                match words.get_mut(value) {
+                    Some(count) => *count += 1,
+                    None => {
+                        let word = if words.len() < WORDS_MAX { value } else { OTHERS };
+                        *words.entry(word.to_owned()).or_default() += 1;
+                    }
+                }
             }
         }
     }
@@ -63,7 +69,10 @@ impl Census {
     pub fn merge(&mut self, other: &Self) {
         other.days.iter().for_each(|(day, count)| *self.days.entry(*day).or_default() += count);
         other.classes.iter().for_each(|(class, count)| *self.classes.entry(*class).or_default() += count);
-        other.words.iter().for_each(|(word, count)| *self.words.entry(word.clone()).or_default() += count);
+        for (field, words) in &other.words {
+            let known = self.words.entry(*field).or_default();
+            words.iter().for_each(|(word, count)| *known.entry(word.clone()).or_default() += count);
+        }
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -74,8 +83,9 @@ impl Census {
                 out.extend_from_slice(&count.to_le_bytes());
             }
         }
-        out.extend_from_slice(&(self.words.len() as u32).to_le_bytes());
-        for ((field, word), count) in &self.words {
+        let words = || self.words.iter().flat_map(|(field, words)| words.iter().map(move |(word, count)| (field, word, count)));
+        out.extend_from_slice(&(words().count() as u32).to_le_bytes());
+        for (field, word, count) in words() {
             out.push(FIELDS.iter().position(|known| known == field).unwrap_or_default() as u8);
             out.extend_from_slice(&(word.len() as u32).to_le_bytes());
             out.extend_from_slice(word.as_bytes());
@@ -95,7 +105,7 @@ impl Census {
             let length = rest.u32()? as usize;
             let (word, after) = rest.0.split_at_checked(length)?;
             rest.0 = after;
-            census.words.insert((field, std::str::from_utf8(word).ok()?.to_owned()), rest.u64()?);
+            census.words.entry(field).or_default().insert(std::str::from_utf8(word).ok()?.to_owned(), rest.u64()?);
         }
         Some(census)
     }
@@ -223,7 +233,7 @@ pub fn checksum(bytes: &[u8]) -> [u8; SUM] {
 }
 
 /// Names this form. Another form of index has another name, and is made anew.
-pub const MAGIC: &[u8; 8] = b"PCINDEX1";
+pub const MAGIC: &[u8; 8] = b"PCINDEX2";
 
 /// Name and length of the head.
 pub const PREFIX: usize = 12;
@@ -246,7 +256,7 @@ const HEAD_BYTES_MAX: u32 = 16 * 1024 * 1024;
 const IS_LIST: u32 = 1 << 31;
 const NOTHING: u32 = u32::MAX;
 
-/// Most words that are counted by name. Routes and reasons are a few hundred; more come from nowhere good.
+/// Most words of a field that are counted by name. Routes and reasons are a few hundred; more come from nowhere good.
 const WORDS_MAX: usize = 4_096;
 
 /// What the rest is counted as.

@@ -20,9 +20,19 @@ pub struct Index {
 }
 
 impl Index {
-    /// Opens the index of a segment. None when there is none that can be used.
+    /// Opens the index of a segment that is closed. None when there is none that can be used.
     #[must_use]
     pub fn open(segment: &SegmentPaths) -> Option<Self> {
+        Self::read(segment, |indexed, length| indexed == length)
+    }
+
+    /// Opens the index of a segment that may still grow: of its beginning.
+    #[must_use]
+    pub fn open_of_beginning(segment: &SegmentPaths) -> Option<Self> {
+        Self::read(segment, |indexed, length| indexed <= length)
+    }
+
+    fn read(segment: &SegmentPaths, fits: impl FnOnce(u64, u64) -> bool) -> Option<Self> {
         let file = File::open(path_of(segment)).ok()?;
         let mut start = vec![0; FIRST_READ];
         let got = read_up_to(&file, &mut start).ok()?;
@@ -32,7 +42,8 @@ impl Index {
             start = read_at(&file, 0, length)?;
         }
         let head = Head::read(start.get(..length)?)?;
-        let is_of_segment = head.first == segment.first && std::fs::metadata(&segment.records).is_ok_and(|found| found.len() == head.bytes);
+        let is_of_segment =
+            head.first == segment.first && std::fs::metadata(&segment.records).is_ok_and(|found| fits(head.bytes, found.len()));
         let offsets_at = length as u64;
         let blocks_at = offsets_at + u64::from(head.records.div_ceil(GRANULE)) * 8;
         let lists_at = blocks_at + (head.fences.len() * BLOCK) as u64;

@@ -12,11 +12,12 @@ use kernel::time::Timestamp;
 use proptest::prelude::*;
 use tempfile::tempdir;
 
-use super::{Index, build, list, path_of, tend};
+use super::{Index, Tender, build, list, path_of, tend};
 use crate::audit::fixtures::{clock, decision, exchange_end, runtime, settings, sign_in};
 use crate::audit::layout::{self, SegmentPaths};
 use crate::audit::search::filter::Filter;
 use crate::audit::search::{End, Found, Help, Order, Query, search};
+use crate::audit::stats::count;
 use crate::audit::{Durability, Recorder, Settings};
 
 /// A log of many small segments: people, routes and reasons in turn, one second apart.
@@ -170,6 +171,64 @@ fn a_segment_that_still_grows_has_no_index() {
     let have: Vec<bool> = segments.iter().map(|segment| path_of(segment).exists()).collect();
     assert_eq!(have.iter().filter(|has| !**has).count(), 1);
     assert!(!have[have.len() - 1]);
+}
+
+/// As a gateway makes them while it writes.
+#[test]
+fn the_newest_segment_has_an_index_of_its_beginning_and_the_rest_is_read() {
+    let folder = tempdir().unwrap();
+    let mut tender = Tender::keeping_every(1);
+    for requests in [30, 25, 40, 1, 30] {
+        log(folder.path(), requests);
+        while tender.tend(folder.path()).unwrap() {}
+        let segments = layout::segments(folder.path()).unwrap();
+        let (newest, closed) = segments.split_last().unwrap();
+        for segment in closed {
+            assert_eq!(fs::read(path_of(segment)).unwrap(), build(segment).unwrap().unwrap(), "as if it was read at once");
+        }
+        assert!(Index::open_of_beginning(newest).is_some());
+        // More that no index knows; each opening of the log leaves some.
+        log(folder.path(), 3);
+        for filter in filters() {
+            for (order, limit) in
+                [(Order::NewestFirst, 1), (Order::OldestFirst, 2), (Order::NewestFirst, 9_000), (Order::OldestFirst, 9_000)]
+            {
+                let (by_index, _) = ask(folder.path(), &filter, order, limit, Help::Index);
+                assert_eq!(by_index, ask(folder.path(), &filter, order, limit, Help::Nothing).0, "{filter:?} {order:?} {limit}");
+            }
+            let counted = |help| {
+                let stats = count(folder.path(), &filter, help, &mut |_, _| ()).unwrap();
+                (stats.records, stats.unreadable, stats.span, stats.census)
+            };
+            assert_eq!(counted(Help::Index), counted(Help::Nothing), "{filter:?}");
+        }
+    }
+}
+
+#[test]
+fn what_no_checkpoint_covers_is_in_no_index() {
+    let folder = tempdir().unwrap();
+    log(folder.path(), 6);
+    let newest = layout::segments(folder.path()).unwrap().pop().unwrap();
+    let covered = fs::metadata(&newest.records).unwrap().len();
+    let text = fs::read_to_string(&newest.records).unwrap();
+    fs::write(&newest.records, format!("{text}{}", text.lines().next().unwrap().to_owned() + "\n")).unwrap();
+    Tender::keeping_every(1).tend(folder.path()).unwrap();
+    assert_eq!(Index::open_of_beginning(&newest).unwrap().head().bytes, covered);
+}
+
+/// The index of a beginning that is not a beginning any more.
+#[test]
+fn an_index_of_more_than_there_is_is_not_used() {
+    let folder = tempdir().unwrap();
+    log(folder.path(), 6);
+    Tender::keeping_every(1).tend(folder.path()).unwrap();
+    let newest = layout::segments(folder.path()).unwrap().pop().unwrap();
+    let text = fs::read_to_string(&newest.records).unwrap();
+    let shorter: String = text.split_inclusive('\n').take(2).collect();
+    fs::write(&newest.records, &shorter).unwrap();
+    assert!(Index::open_of_beginning(&newest).is_none());
+    assert_eq!(ask(folder.path(), &Filter::default(), Order::OldestFirst, 9, Help::Index).0.len(), 2);
 }
 
 #[test]

@@ -7,7 +7,7 @@ pub mod filter;
 pub mod view;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -121,9 +121,17 @@ pub fn visit(
 
 /// Whether a segment may still grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Growth {
+pub enum Growth {
     Open,
     Closed,
+}
+
+/// What came of a look into an index.
+enum LookUp {
+    Found(Vec<Found>),
+    /// It does not narrow down what was asked.
+    Useless,
+    Damaged,
 }
 
 struct Search<'a> {
@@ -135,33 +143,54 @@ impl Search<'_> {
     /// At most `limit` matches of one segment, in the order that was asked for.
     fn segment(&mut self, segment: &SegmentPaths, growth: Growth, limit: usize) -> io::Result<Vec<Found>> {
         self.tally.segments += 1;
-        if let Some(index) = self.index(segment, growth) {
-            let head = index.head();
-            if !self.query.filter.may_be_between(head.earliest, head.latest) {
-                return Ok(Vec::new());
-            }
-            if self.query.filter.conditions().next().is_some() {
-                if let Some(candidates) = index.candidates(&self.query.filter)
-                    && let Some(found) = self.pick(segment, &index, &candidates, limit)?
-                {
-                    return Ok(found);
-                }
-                // Damaged: the next search shall have a good one. If it cannot be made, the next one reads the segment whole too.
+        let Some(index) = self.index(segment, growth) else { return self.scan(segment, limit) };
+        match (self.look_up(segment, &index, limit)?, growth) {
+            (LookUp::Found(found), Growth::Closed) => Ok(found),
+            (LookUp::Found(found), Growth::Open) => self.add_rest(segment, &index, found, limit),
+            (LookUp::Useless, _) | (LookUp::Damaged, Growth::Open) => self.scan(segment, limit),
+            (LookUp::Damaged, Growth::Closed) => {
+                // The next search shall have a good one. If it cannot be made, the next one reads the segment whole too.
                 drop(index::keep(segment));
+                self.scan(segment, limit)
             }
         }
-        self.scan(segment, limit)
     }
 
     fn index(&self, segment: &SegmentPaths, growth: Growth) -> Option<Index> {
-        if self.query.help == Help::Nothing || growth == Growth::Open {
-            return None;
+        match (self.query.help, growth) {
+            (Help::Nothing, _) => None,
+            (Help::Index, Growth::Open) => Index::open_of_beginning(segment),
+            (Help::Index, Growth::Closed) => Index::open(segment).or_else(|| {
+                // Costs what a scan costs, and spares the next. Without it there is the scan.
+                index::keep(segment).ok()?;
+                Index::open(segment)
+            }),
         }
-        Index::open(segment).or_else(|| {
-            // Costs what a scan costs, and spares the next. Without it there is the scan.
-            index::keep(segment).ok()?;
-            Index::open(segment)
-        })
+    }
+
+    fn look_up(&self, segment: &SegmentPaths, index: &Index, limit: usize) -> io::Result<LookUp> {
+        let head = index.head();
+        if !self.query.filter.may_be_between(head.earliest, head.latest) {
+            return Ok(LookUp::Found(Vec::new()));
+        }
+        if self.query.filter.conditions().next().is_none() {
+            return Ok(LookUp::Useless);
+        }
+        let Some(candidates) = index.candidates(&self.query.filter) else { return Ok(LookUp::Damaged) };
+        Ok(self.pick(segment, index, &candidates, limit)?.map_or(LookUp::Damaged, LookUp::Found))
+    }
+
+    /// What stands behind the part that the index is of.
+    fn add_rest(&mut self, segment: &SegmentPaths, index: &Index, indexed: Vec<Found>, limit: usize) -> io::Result<Vec<Found>> {
+        let head = index.head();
+        let rest = self.scan_from(segment, head.bytes, segment.first + u64::from(head.records), limit)?;
+        let (mut found, more) = match self.query.order {
+            Order::OldestFirst => (indexed, rest),
+            Order::NewestFirst => (rest, indexed),
+        };
+        found.extend(more);
+        found.truncate(limit);
+        Ok(found)
     }
 
     /// Reads candidates. None when one of them is not where the index says.
@@ -203,10 +232,17 @@ impl Search<'_> {
     /// Reads a segment whole.
     fn scan(&mut self, segment: &SegmentPaths, limit: usize) -> io::Result<Vec<Found>> {
         self.tally.scanned += 1;
-        let mut reader = BufReader::with_capacity(READ_BYTES, File::open(&segment.records)?);
+        self.scan_from(segment, 0, segment.first, limit)
+    }
+
+    /// Reads a segment from a byte on, where record `first` begins.
+    fn scan_from(&mut self, segment: &SegmentPaths, start: u64, first: u64, limit: usize) -> io::Result<Vec<Found>> {
+        let mut file = File::open(&segment.records)?;
+        file.seek(SeekFrom::Start(start))?;
+        let mut reader = BufReader::with_capacity(READ_BYTES, file);
         let mut found = std::collections::VecDeque::new();
         let mut line = Vec::new();
-        for sequence in segment.first.. {
+        for sequence in first.. {
             line.clear();
             reader.read_until(b'\n', &mut line)?;
             // A line without its end is being written, or was never finished.

@@ -74,10 +74,7 @@ pub fn run(arguments: &StatsArgs, reading: &Reading) -> ExitCode {
 }
 
 fn page(stats: &Stats) -> Page {
-    let words = |wanted: Field| {
-        let of = stats.census.words.iter().filter(|((field, _), _)| *field == wanted);
-        of.map(|((_, word), count)| (word.clone(), *count)).collect()
-    };
+    let words = |wanted: Field| stats.census.words.get(&wanted).cloned().unwrap_or_default();
     let moment = |millis: u64| kernel::time::Timestamp::from_micros(millis.saturating_mul(1_000));
     let seconds = stats.span.map(|(first, last)| moment(last).since(moment(first)).as_secs_f64()).filter(|seconds| *seconds >= 1.0);
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
