@@ -9,7 +9,7 @@ mod checks;
 mod document;
 mod finding;
 #[cfg(test)]
-mod hostile;
+pub(crate) mod hostile;
 mod http;
 mod identity;
 mod network;

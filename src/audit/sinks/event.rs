@@ -136,14 +136,14 @@ impl Item {
     }
 
     /// A stand-in for an event that is too large for its carrier: what says which it is and what was decided, and the hash of
-    /// the whole. No text of a client is in it.
+    /// the whole. No text of a client is in it; a name of the configuration is cut where `names` says so.
     #[must_use]
-    pub fn short(&self) -> Self {
+    pub fn short(&self, names: Names) -> Self {
         let whole = self.tree();
         let mut own = Map::new();
         for name in SHORT_OWN {
             if let Some(value) = whole.pointer(&format!("/unmapped/portcullis/{name}")) {
-                own.insert((*name).to_owned(), value.clone());
+                own.insert((*name).to_owned(), names.shown(value));
             }
         }
         own.insert("shortened".to_owned(), json!({ "bytes": self.line.len(), "sha256": hex(&sha256(&self.line)) }));
@@ -158,9 +158,28 @@ impl Item {
     }
 }
 
+/// How much of a name is in a short form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    Whole,
+    /// So that it fits the smallest message that can be configured. Ids and hashes are whole all the same.
+    Cut,
+}
+
+impl Names {
+    fn shown(self, value: &Value) -> Value {
+        match (self, value) {
+            (Self::Cut, Value::String(text)) => json!(text.get(..text.floor_char_boundary(NAME_BYTES)).unwrap_or_default()),
+            (Self::Whole | Self::Cut, value) => value.clone(),
+        }
+    }
+}
+
 /// Application Lifecycle.
 const CHECKPOINT_CLASS: u64 = 6_002;
 
 const SHORT_FIELDS: &[&str] =
     &["class_uid", "category_uid", "activity_id", "type_uid", "severity_id", "status_id", "status_code", "time", "metadata"];
+/// As long as an id. A name can be six times as long once it is escaped.
+const NAME_BYTES: usize = 32;
 const SHORT_OWN: &[&str] = &["event", "request_id", "decision", "reason", "route", "rule", "session", "config"];

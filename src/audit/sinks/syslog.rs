@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::{Bom, Message, RecordFormat};
 
-use super::event::Item;
+use super::event::{Item, Names};
 use super::fault::SinkFault;
 use super::format;
 use super::tls::Dialer;
@@ -81,8 +81,12 @@ impl Syslog {
 /// An event as a message; one that would be too large goes in short form.
 #[must_use]
 pub fn message(item: &Item, form: RecordFormat, settings: Message) -> Vec<u8> {
-    let whole = compose(item, form, settings.bom);
-    if whole.len() <= settings.bytes_max { whole } else { compose(&item.short(), form, settings.bom) }
+    let fits = |message: &Vec<u8>| message.len() <= settings.bytes_max;
+    let short = |names| compose(&item.short(names), form, settings.bom);
+    Some(compose(item, form, settings.bom))
+        .filter(fits)
+        .or_else(|| Some(short(Names::Whole)).filter(fits))
+        .unwrap_or_else(|| short(Names::Cut))
 }
 
 fn compose(item: &Item, form: RecordFormat, bom: Bom) -> Vec<u8> {

@@ -3,13 +3,15 @@
 
 use serde_json::{Value, json};
 
-use super::event::Item;
+use super::event::{Item, Names};
 use super::format::{cef, document, ecs, text};
 use super::mapping::{CEF, CEF_LABELS, CLASSES, ECS, Make, Row};
+use super::syslog;
 use crate::audit::fixtures::{allow, exchange_end};
 use crate::audit::follow::{Head, Record};
 use crate::audit::record;
-use crate::config::RecordFormat;
+use crate::audit::record::{hostile, samples};
+use crate::config::{Bom, Message, RecordFormat};
 
 fn item(event: &kernel::event::Event) -> Item {
     let mut line = record::encode(event, "portcullis/gate.test").unwrap().0;
@@ -143,13 +145,27 @@ fn a_checkpoint_has_one_id_whenever_it_is_sent() {
 #[test]
 fn a_short_form_names_the_record_and_its_hash_and_holds_no_text_of_a_client() {
     let item = item(&allow(1));
-    let short = item.short();
+    let short = item.short(Names::Whole);
     let tree = short.tree();
     assert_eq!(tree["metadata"], item.tree()["metadata"]);
     assert_eq!(tree["unmapped"]["portcullis"]["shortened"]["bytes"], item.line.len());
     assert!(short.line.len() < 1_200);
     for field in ["http_request", "actor", "dst_endpoint"] {
         assert_eq!(tree[field], Value::Null);
+    }
+}
+
+#[test]
+fn a_message_is_never_larger_than_its_carrier_takes_whatever_stands_in_the_record() {
+    let settings = Message { bom: Bom::Write, bytes_max: 2_048 };
+    for text in hostile::texts() {
+        for mut event in samples::every() {
+            hostile::fill(&mut event.body, &text);
+            for form in [RecordFormat::Ocsf, RecordFormat::Ecs, RecordFormat::Cef] {
+                let message = syslog::message(&item(&event), form, settings);
+                assert!(message.len() <= settings.bytes_max, "{} bytes of {form:?}: {event:?}", message.len());
+            }
+        }
     }
 }
 
