@@ -1,6 +1,6 @@
 //! A log with hostile text in every field, and sinks on it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,6 +24,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::certificates::Authority;
+use super::{hostile, samples};
 
 /// What an attacker writes, wherever something can be written.
 pub const HOSTILE: &[&str] = &[
@@ -86,7 +87,24 @@ impl Log {
         self.dir.path().join("audit")
     }
 
-    /// Writes records: every kind of event in turn, every hostile text in every field that somebody else fills.
+    /// Writes every record that there is, and of each kind one with every hostile text in each field that holds text.
+    pub async fn write_every_kind(&self) {
+        let texts = hostile::texts();
+        let filled = |mut event: Event, text: &str| {
+            hostile::fill(&mut event.body, text);
+            event
+        };
+        let samples = samples::every();
+        // The last of a kind is one that says everything it can.
+        let kinds: BTreeMap<String, &Event> = samples.iter().map(|event| (kind(event), event)).collect();
+        let hostile = kinds.values().flat_map(|event| texts.iter().map(|text| filled((*event).clone(), text)));
+        let events: Vec<Event> = samples.iter().cloned().chain(hostile).collect();
+        for event in events {
+            self.recorder.keep(event).await.unwrap();
+        }
+    }
+
+    /// Writes records: some kinds of event in turn, every hostile text in every field that somebody else fills.
     pub async fn write(&self, count: u64) {
         for _ in 0..count {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -139,6 +157,10 @@ pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("never happened: {what}");
+}
+
+fn kind(event: &Event) -> String {
+    format!("{:?}", event.body).split('(').next().unwrap().to_owned()
 }
 
 pub fn event(number: u64) -> Event {

@@ -5,11 +5,16 @@
 mod certificates;
 mod collector;
 mod files;
+#[path = "../../src/audit/record/hostile.rs"]
+mod hostile;
 mod http;
 mod log;
 mod overflow;
 mod programs;
 mod receivers;
+#[path = "../../src/audit/record/samples.rs"]
+#[allow(dead_code, reason = "shared with the tests of records")]
+mod samples;
 mod syslog;
 
 use std::collections::BTreeMap;

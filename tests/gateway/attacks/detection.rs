@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use kernel::time::Timestamp;
+
 use super::{APP_RULES, PUB_RULES, start};
 use crate::support::{APP, Manner, Setup, Wire, World, route_text};
 
@@ -116,4 +118,25 @@ async fn connections_that_come_to_nothing_are_summed_up() {
     let own = |name: &str| summed.iter().map(|record| record["unmapped"]["portcullis"][name].clone()).collect::<Vec<_>>();
     assert!(own("fault").iter().all(|fault| fault == "handshake") && own("listener").iter().all(|listener| listener == "https"));
     assert_eq!(summed.iter().map(|record| record["count"].as_u64().unwrap()).sum::<u64>(), 3, "{summed:?}");
+}
+
+/// AU-06: the times of records may go back, their sequence never; and a record says which way the clock was set.
+#[tokio::test]
+async fn a_clock_that_is_set_is_on_record_and_the_sequence_goes_on() {
+    let world = start().await;
+    let staff = cookie(&world, &["staff"]).await;
+    let mut client = world.wire(APP).await;
+    assert_eq!(status(&mut client, "/app/before", &staff).await, 200);
+    for (way, hours) in [("back", -2_i64), ("forward", 5)] {
+        let now = world.clock.now();
+        world.clock.set(Timestamp::from_micros(now.as_micros().saturating_add_signed(hours * 3_600_000_000)));
+        let told = format!("set {way} by {}.000 s", hours.unsigned_abs() * 3_600);
+        world.until(|world| (world.recorded(&["\"clock_jump\"", &told]) == 1).then_some(())).await;
+        assert!(client.ask("GET", "/app/after", APP, &staff).await.is_some());
+    }
+    let records = world.records();
+    let numbers: Vec<_> = records.iter().map(|record| record["metadata"]["sequence"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (0..records.len() as u64).collect::<Vec<_>>());
+    let times: Vec<_> = records.iter().map(|record| record["time"].as_u64().unwrap()).collect();
+    assert!(times.windows(2).any(|pair| pair[1] + 7_000_000 < pair[0]), "the clock was set back");
 }
