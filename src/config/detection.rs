@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use kernel::detection::{DetectionRule, Rules, THRESHOLD_MAX};
+use kernel::identity::Email;
 use serde_json::{Value as Json, json};
 
 use super::keys::{Form, Key, Need};
@@ -17,6 +18,31 @@ use super::values::{self, write_duration};
 #[derive(Clone, Debug, Default)]
 pub struct Notify {
     pub webhook: Option<WebhookTarget>,
+    pub mail: Option<MailTarget>,
+}
+
+/// `notify.mail`
+#[derive(Clone, Debug)]
+pub struct MailTarget {
+    /// Required.
+    pub host: Box<str>,
+    /// Default 465, or 587 with `starttls`.
+    pub port: u16,
+    /// Default `tls`.
+    pub security: MailSecurity,
+    /// Required.
+    pub from: Email,
+    /// Name and password. Default none.
+    pub login: Option<(Box<str>, Secret)>,
+    /// Extra roots. Default: the machine's alone.
+    pub ca: Option<RootFile>,
+}
+
+/// Where TLS begins; without it there is no mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailSecurity {
+    Tls,
+    StartTls,
 }
 
 /// `notify.webhook`
@@ -60,12 +86,37 @@ pub(super) fn detection(value: &Value<'_>) -> Option<Rules> {
 pub(super) fn notify(value: &Value<'_>) -> Option<Notify> {
     let table = value.table(NOTIFY)?;
     let webhook = table.value("webhook").map(|value| webhook(&value));
-    Some(Notify {
-        webhook: match webhook {
-            None => None,
-            Some(read) => Some(read?),
-        },
-    })
+    let mail = table.value("mail").map(|value| mail(&value));
+    Some(Notify { webhook: whole(webhook)?, mail: whole(mail)? })
+}
+
+fn mail(value: &Value<'_>) -> Option<MailTarget> {
+    let table = value.table(MAIL)?;
+    let words = [("tls", MailSecurity::Tls), ("starttls", MailSecurity::StartTls)];
+    let security = table.or("security", MailSecurity::Tls, |value| value.choice(&words));
+    let default_port = if security == MailSecurity::Tls { 465 } else { 587 };
+    let server = table.need("server", |value| value.parsed(|text| values::host_and_port(text, default_port, "smtp.example.com:465")));
+    let from = table.need("from", |value| {
+        let fault = |text: &str| Fault::new(format!("`{text}` is not an address"), "write \"portcullis@example.com\"");
+        value.parsed(|text| Email::parse(text).map_err(|_| fault(text)))
+    });
+    let user = table.value("user").map(|value| value.owned());
+    let password = table.value("password").map(|value| read_files::secret(&value));
+    let ca = table.value("ca").map(|value| read_files::roots(&value));
+    let login = match (user, password) {
+        (None, None) => None,
+        (Some(user), Some(password)) => Some((user?, password?)),
+        (Some(_), None) => {
+            table.error("`user` without a password", "add `password = { file = \"…\" }`, or remove `user`");
+            return None;
+        }
+        (None, Some(_)) => {
+            table.error("`password` without a user", "add `user = \"…\"`, or remove `password`");
+            return None;
+        }
+    };
+    let (host, port) = server?;
+    Some(MailTarget { host, port, security, from: from?, login, ca: whole(ca)? })
 }
 
 fn webhook(value: &Value<'_>) -> Option<WebhookTarget> {
@@ -119,6 +170,14 @@ pub(super) fn show_notify(notify: &Notify) -> Json {
             "token": webhook.token,
             "ca": webhook.ca.as_ref().map(|roots| &roots.path),
         })),
+        "mail": notify.mail.as_ref().map(|mail| json!({
+            "server": format!("{}:{}", mail.host, mail.port),
+            "security": if mail.security == MailSecurity::Tls { "tls" } else { "starttls" },
+            "from": mail.from.as_str(),
+            "user": mail.login.as_ref().map(|(user, _)| user),
+            "password": mail.login.as_ref().map(|(_, password)| password),
+            "ca": mail.ca.as_ref().map(|roots| &roots.path),
+        })),
     })
 }
 
@@ -162,12 +221,29 @@ pub const DETECTION: &[Key] = &[
 ];
 
 /// `[notify]`
-pub const NOTIFY: &[Key] = &[key(
-    "webhook",
-    Form::Table(WEBHOOK),
-    Need::Optional("nobody is told"),
-    "Where findings are posted as JSON, with words for the person concerned.",
-)];
+pub const NOTIFY: &[Key] = &[
+    key(
+        "webhook",
+        Form::Table(WEBHOOK),
+        Need::Optional("nobody is told"),
+        "Where findings are posted as JSON, with words for the person concerned.",
+    ),
+    key("mail", Form::Table(MAIL), Need::Optional("nobody is mailed"), "How the person whom a finding concerns is asked by mail."),
+];
+
+const MAIL: &[Key] = &[
+    key("server", Form::Text, Need::Required("\"smtp.example.com\""), "Host, and port if it is not 465 (587 with starttls)."),
+    key(
+        "security",
+        Form::Choice(&["tls", "starttls"]),
+        Need::Default("\"tls\""),
+        "Where TLS begins: with the connection, or after STARTTLS, without which nothing is sent.",
+    ),
+    key("from", Form::Text, Need::Required("\"portcullis@example.com\""), "Sender's address."),
+    key("user", Form::Text, Need::Optional("no login"), "Name to log in with; `password` belongs to it."),
+    key("password", Form::Secret, Need::Optional("no login"), "Password of `user`."),
+    key("ca", Form::Text, Need::Optional("the system's roots alone"), "PEM file with further roots for the server."),
+];
 
 const WEBHOOK: &[Key] = &[
     key("url", Form::Text, Need::Required("\"https://hooks.example.com/portcullis\""), "Address, https."),

@@ -44,7 +44,7 @@ pub mod values;
 pub use acme::{Acme, AcmeChallenge};
 pub use client_facing::{ClientAuthority, ClientCertificates, ClientDemand, Hsts, HstsScope, Redirect, RevocationFile};
 pub use compile::compile;
-pub use detection::{Notify, WebhookTarget};
+pub use detection::{MailSecurity, MailTarget, Notify, WebhookTarget};
 pub use load::{Loaded, load};
 pub use report::{Colour, Problem, Report, Severity};
 pub use route_file::{AllowRule, Expectation, RouteFile, RouteTest, ShownFactor, TestPerson};

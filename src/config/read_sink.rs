@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use url::{Host, Url};
 
 use super::keys;
 use super::read_files;
@@ -206,32 +205,10 @@ fn message(table: &Table<'_>) -> Message {
 }
 
 fn server(table: &Table<'_>, default_port: u16) -> Option<Server> {
-    let address = table.need("address", |value| value.parsed(|text| host_and_port(text, default_port)));
+    let address = table.need("address", |value| value.parsed(|text| values::host_and_port(text, default_port, "siem.example.com:6514")));
     let tls = tls(table, address.as_ref().map(|(host, _)| &**host));
     let (host, port) = address?;
     Some(Server { host, port, tls: tls? })
-}
-
-fn host_and_port(text: &str, default_port: u16) -> Result<(Box<str>, u16), Fault> {
-    let form = || {
-        let mend = text.rsplit_once("//").map_or(text, |(_, rest)| rest);
-        Fault::new(
-            format!("`{text}` is not a host and a port"),
-            format!("write \"{mend}\" with a host and a port, like \"siem.example.com:6514\""),
-        )
-    };
-    let url = Url::parse(&format!("tls://{text}")).map_err(|_| form())?;
-    let bare = url.path().is_empty() && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    let host = url.host().filter(|_| bare && !text.contains("//")).map(|host| name_of(&host)).ok_or_else(form)?;
-    Ok((host, url.port().unwrap_or(default_port)))
-}
-
-fn name_of<T: AsRef<str>>(host: &Host<T>) -> Box<str> {
-    match host {
-        Host::Domain(name) => name.as_ref().into(),
-        Host::Ipv4(address) => address.to_string().into(),
-        Host::Ipv6(address) => address.to_string().into(),
-    }
 }
 
 fn tls(table: &Table<'_>, host: Option<&str>) -> Option<Tls> {
@@ -256,7 +233,7 @@ fn tls(table: &Table<'_>, host: Option<&str>) -> Option<Tls> {
 
 fn endpoint(table: &Table<'_>) -> Option<Endpoint> {
     let url = table.need("address", |value| value.parsed(values::endpoint));
-    let host = url.as_ref().and_then(|url| url.host().map(|host| name_of(&host)));
+    let host = url.as_ref().and_then(|url| url.host().map(|host| values::name_of(&host)));
     let tls = tls(table, host.as_deref());
     let token = table.value("token").map(|value| read_files::secret(&value));
     let token_header = table.value("token_header").map(|value| value.parsed(header_name));

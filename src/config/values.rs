@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use kernel::quota::Rate;
 use kernel::request::host::{Authority, HostFault};
 use kernel::route::{Endpoint, Upstream};
-use url::Url;
+use url::{Host, Url};
 
 use super::keys;
 use super::reader::{Fault, Value};
@@ -299,4 +299,25 @@ pub fn read_upstream(text: &str) -> Result<Upstream, String> {
 /// Reads an issuer, for a question to a person.
 pub fn read_issuer(text: &str) -> Result<Url, String> {
     issuer(text).map_err(|fault| fault.to_string())
+}
+
+/// A host, and a port where it is another than usual. `example` is one, for whoever wrote something else.
+pub(super) fn host_and_port(text: &str, default_port: u16, example: &str) -> Result<(Box<str>, u16), Fault> {
+    let form = || {
+        let mend = text.rsplit_once("//").map_or(text, |(_, rest)| rest);
+        Fault::new(format!("`{text}` is not a host and a port"), format!("write \"{mend}\" with a host and a port, like \"{example}\""))
+    };
+    let url = Url::parse(&format!("tls://{text}")).map_err(|_| form())?;
+    let bare = url.path().is_empty() && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    let host = url.host().filter(|_| bare && !text.contains("//")).map(|host| name_of(&host)).ok_or_else(form)?;
+    Ok((host, url.port().unwrap_or(default_port)))
+}
+
+/// A host as it is connected to and certified.
+pub(super) fn name_of<T: AsRef<str>>(host: &Host<T>) -> Box<str> {
+    match host {
+        Host::Domain(name) => name.as_ref().into(),
+        Host::Ipv4(address) => address.to_string().into(),
+        Host::Ipv6(address) => address.to_string().into(),
+    }
 }

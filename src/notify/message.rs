@@ -33,7 +33,7 @@ pub fn message(finding: &FindingFacts, gateway: &str) -> String {
 }
 
 /// English and German.
-fn words(finding: &FindingFacts, gateway: &str) -> (String, String) {
+pub(super) fn words(finding: &FindingFacts, gateway: &str) -> (String, String) {
     let from = finding.address.map(|address| address.to_string());
     let (from_en, from_de) = from.map_or_else(Default::default, |from| (format!(" from {from}"), format!(" von {from}")));
     let route = finding.route.as_ref().map_or("?", RouteId::as_str);

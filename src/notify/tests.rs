@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::{Delivered, Notifier, Target, WAITING_MAX, Webhook, deliver, message};
+use super::{Delivered, MailTarget, Mailer, Notifier, Receivers, Security, Target, WAITING_MAX, Webhook, deliver, message};
 use crate::telemetry::Metrics;
 
 const AT_ONCE: [Duration; 3] = [Duration::ZERO; 3];
@@ -79,6 +79,12 @@ fn webhook(url: &str, roots: Vec<CertificateDer<'static>>) -> Webhook {
     Webhook::new(&Target { url: url.to_owned(), token, roots }).unwrap()
 }
 
+fn mailer() -> Mailer {
+    let from = Email::parse("portcullis@example.com").unwrap();
+    let target = MailTarget { host: "localhost".to_owned(), port: 9, security: Security::Tls, login: None, from, roots: Vec::new() };
+    Mailer::new(&target, "gate.test").unwrap()
+}
+
 fn text() -> String {
     message(&finding(DetectionRule::FactorBruteForce), "gate.test")
 }
@@ -129,12 +135,15 @@ fn only_https_addresses_are_taken_and_the_token_is_never_shown() {
 async fn what_has_no_room_is_dropped_and_counted() {
     let metrics = Metrics::default();
     let (notifier, waiting) = Notifier::new(metrics.clone());
-    notifier.tell(finding(DetectionRule::PathScan));
-    notifier.aim(Some(webhook("https://localhost:9/", Vec::new())));
-    for _ in 0..WAITING_MAX + 3 {
-        notifier.tell(finding(DetectionRule::PathScan));
+    let concerned = || Some(Email::parse("ana@example.com").unwrap());
+    notifier.tell(finding(DetectionRule::PathScan), concerned());
+    notifier.aim(Receivers { webhook: Some(webhook("https://localhost:9/", Vec::new())), mailer: Some(mailer()) });
+    for number in 0..WAITING_MAX + 3 {
+        notifier.tell(finding(DetectionRule::PathScan), concerned().filter(|_| number > 0));
     }
-    assert!(metrics.text().contains("portcullis_notifications_total{result=\"dropped\"} 3"), "{}", metrics.text());
+    for dropped in ["{way=\"webhook\",result=\"dropped\"} 3", "{way=\"mail\",result=\"dropped\"} 2"] {
+        assert!(metrics.text().contains(&format!("portcullis_notifications_total{dropped}")), "{}", metrics.text());
+    }
     // A gateway that stops waits for no receiver.
     let shutdown = CancellationToken::new();
     shutdown.cancel();

@@ -80,7 +80,8 @@ pub async fn run(gateway: Arc<Gateway>, watch: Arc<Watch>, mut signals: Signals,
         let rule = facts.rule.name();
         // Whoever is told outside learns what the record says, and no name that is sealed in it.
         match gateway.audit.shown(&event).await {
-            Ok(Event { body: Body::Finding(shown), .. }) => notifier.tell(*shown),
+            // But the person concerned is asked at their own address, whether records seal it or not.
+            Ok(Event { body: Body::Finding(shown), .. }) => notifier.tell(*shown, facts.actor.and_then(|actor| actor.email)),
             Ok(_) => {}
             Err(failure) => tracing::error!(error = %failure, detection = rule, "a finding is not told: the person's key cannot be had"),
         }

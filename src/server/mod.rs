@@ -44,7 +44,7 @@ use crate::gateway::pending::Pending;
 use crate::gateway::people::People;
 use crate::gateway::sessions::Sessions;
 use crate::listener::{self, Certificate, CertificateFault, Challenges, Handler, HandlerAbort, Meeting, RequestFacts, ServerTls, TlsFault};
-use crate::notify::{Notifier, TargetFault};
+use crate::notify::Notifier;
 use crate::pipeline;
 use crate::store::StoreFault;
 use crate::store::sealing::SealFault;
@@ -59,8 +59,9 @@ use detection::Watch;
 use duties::Duties;
 use issued::obtaining;
 use listening::{Listening, bind_listeners, names, share};
+pub use parts::NotifyFault;
 pub use parts::audit_settings;
-use parts::{assertion_key, key_ring, open_audit, open_store, upstreams, webhook};
+use parts::{assertion_key, key_ring, open_audit, open_store, receivers, upstreams};
 pub use reach::reach;
 pub use reload::ReloadFault;
 pub use upgrade::{Predecessor, Program, UpgradeFault};
@@ -128,7 +129,7 @@ pub enum StartFault {
     #[error("{0}")]
     Control(#[from] control::ControlFault),
     #[error("{0}")]
-    Notify(#[from] TargetFault),
+    Notify(#[from] NotifyFault),
     #[error("{0}")]
     Socket(#[from] SocketFault),
     #[error("this process does not take the other one's place: {0}")]
@@ -200,7 +201,7 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
     let assertion_key = assertion_key(store.as_ref()).await?;
     let upstreams = upstreams(&config, &assertion_key, &tasks, &shutdown);
     let snapshot = compile::snapshot(&config, table, hash, upstreams, compile::Origin { clock: &clock, previous: None })?;
-    let receiver = webhook(&config)?;
+    let receivers = receivers(&config)?;
     let mut stands_on = basis.clone();
     if let Some(predecessor) = &mut predecessor {
         predecessor.wait_for_the_log(&basis).await?;
@@ -225,7 +226,7 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
     });
     let acme = obtaining(&gateway, Arc::clone(&challenges), &config).await?;
     let (notifier, waiting) = Notifier::new(gateway.metrics.clone());
-    notifier.aim(receiver);
+    notifier.aim(receivers);
     let named = bound.iter().zip(config.active_listeners()).map(|(bound, listener)| ((&*listener.name).into(), bound.local_addr()));
     let addresses = named.chain(redirecting.iter().map(|plain| (listener::REDIRECT.into(), plain.local_addr()))).collect();
     let server = Arc::new(Server {

@@ -13,15 +13,43 @@ use crate::audit::{self, Recorder};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::gateway::people::People;
-use crate::notify::{self, TargetFault, Webhook};
+use crate::notify::{self, MailTargetFault, Mailer, Receivers, TargetFault, Webhook};
 use crate::store::Store;
 use crate::store::sealing::KeyRing;
 use crate::store::sqlite;
 use crate::upstream::assertion::AssertionKey;
 use crate::upstream::{Settings as UpstreamSettings, Upstreams};
 
-/// Our side of the receiver of findings, where one is configured.
-pub(super) fn webhook(config: &Config) -> Result<Option<Webhook>, TargetFault> {
+/// Our side of those who are told of findings, as far as they are configured.
+pub(super) fn receivers(config: &Config) -> Result<Receivers, NotifyFault> {
+    Ok(Receivers { webhook: webhook(config)?, mailer: mailer(config)? })
+}
+
+/// Somebody who is to be told cannot be, as the configuration says.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyFault {
+    #[error(transparent)]
+    Webhook(#[from] TargetFault),
+    #[error(transparent)]
+    Mail(#[from] MailTargetFault),
+}
+
+fn mailer(config: &Config) -> Result<Option<Mailer>, MailTargetFault> {
+    let target = config.notify.mail.as_ref().map(|target| notify::MailTarget {
+        host: target.host.to_string(),
+        port: target.port,
+        security: match target.security {
+            config::MailSecurity::Tls => notify::Security::Tls,
+            config::MailSecurity::StartTls => notify::Security::StartTls,
+        },
+        login: target.login.as_ref().map(|(name, password)| (name.to_string(), Zeroizing::new(password.expose().to_owned()))),
+        from: target.from.clone(),
+        roots: target.ca.as_ref().map(|ca| ca.certificates.clone()).unwrap_or_default(),
+    });
+    target.map(|target| Mailer::new(&target, &config.gateway.url.host.to_string())).transpose()
+}
+
+fn webhook(config: &Config) -> Result<Option<Webhook>, TargetFault> {
     let target = config.notify.webhook.as_ref().map(|target| notify::Target {
         url: target.url.to_string(),
         token: target.token.as_ref().map(|token| Zeroizing::new(token.expose().to_owned())),

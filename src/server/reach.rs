@@ -26,6 +26,7 @@ pub fn reach(config: &Config, folder: &Path, seen: &Seen, program: &Path) -> Rea
     }));
     ports.extend(config.idps.iter().filter_map(|idp| idp.issuer.port_or_known_default()));
     ports.extend(config.tls.acme.iter().filter_map(|acme| acme.directory.port_or_known_default()));
+    ports.extend(config.notify.mail.iter().map(|mail| mail.port));
     ports.extend(config.notify.webhook.iter().filter_map(|webhook| url::Url::parse(&webhook.url).ok()?.port_or_known_default()));
     for sink in &config.audit.sinks {
         match &sink.carrier {

@@ -32,7 +32,7 @@ pub enum ReloadFault {
     #[error("{0}")]
     Tls(#[from] TlsFault),
     #[error("{0}")]
-    Notify(#[from] crate::notify::TargetFault),
+    Notify(#[from] super::NotifyFault),
     #[error("{0}")]
     Compile(#[from] CompileFault),
     #[error("the change could not be recorded, so it was not made: {0}")]
@@ -94,10 +94,10 @@ impl Server {
         let origin = compile::Origin { clock: &self.gateway.clock, previous: Some(&previous) };
         let certificates = certificates(&config, &self.gateway.clock)?;
         let snapshot = compile::snapshot(&config, table, Arc::clone(&hash), Arc::clone(&previous.upstreams), origin)?;
-        let receiver = super::webhook(&config)?;
+        let receivers = super::receivers(&config)?;
         self.record_change(hash.to_string(), None).await?;
         self.watch.set_rules(config.detection.clone());
-        self.notifier.aim(receiver);
+        self.notifier.aim(receivers);
         let in_use = self.certificates.load();
         if !in_use.iter().eq(&certificates) {
             let detail = certificates.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");

@@ -29,7 +29,7 @@ pub struct Metrics {
     bytes: Family<DirectionLabels, Counter>,
     reloads: Family<ResultLabel, Counter>,
     findings: Family<RuleLabel, Counter>,
-    notifications: Family<ResultLabel, Counter>,
+    notifications: Family<NotificationLabels, Counter>,
     connections: Family<ConnectionLabels, Counter>,
     gauges: Gauges,
     sinks: SinkMetrics,
@@ -80,6 +80,12 @@ struct DirectionLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct NotificationLabels {
+    way: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ResultLabel {
     result: &'static str,
 }
@@ -120,6 +126,23 @@ pub enum Notified {
     Dropped,
 }
 
+/// How somebody is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Webhook,
+    Mail,
+}
+
+impl Way {
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Mail => "mail",
+        }
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::with(|_| ())
@@ -146,7 +169,7 @@ impl Metrics {
         registry.register_with_unit("exchange_body", "Bytes of bodies, by route and direction", Unit::Bytes, Family::clone(&bytes));
         registry.register("configuration_reloads", "Reloads of the configuration, by result", Family::clone(&reloads));
         registry.register("findings", "Findings of detection, by rule", Family::clone(&findings));
-        registry.register("notifications", "Findings that were to be told by webhook, by result", Family::clone(&notifications));
+        registry.register("notifications", "Findings that were to be told, by way and result", Family::clone(&notifications));
         registry.register("connections", "Connections, by listener and what became of them", Family::clone(&connections));
         registry.register("sessions_in_memory", "Sessions held in memory", gauges.sessions.clone());
         registry.register("audit_records", "Records in the audit log", gauges.audit_records.clone());
@@ -227,13 +250,13 @@ impl Metrics {
         self.findings.get_or_create(&RuleLabel { rule: rule.name() }).inc();
     }
 
-    pub fn notified(&self, notified: Notified) {
+    pub fn notified(&self, way: Way, notified: Notified) {
         let result = match notified {
             Notified::Delivered => "delivered",
             Notified::Failed => "failed",
             Notified::Dropped => "dropped",
         };
-        self.notifications.get_or_create(&ResultLabel { result }).inc();
+        self.notifications.get_or_create(&NotificationLabels { way: way.word(), result }).inc();
     }
 
     /// Counts a connection; `result` is one of a closed list.

@@ -8,6 +8,7 @@ mod control;
 mod expiry;
 mod facing;
 mod guessing;
+mod mail;
 mod privacy;
 mod providers;
 mod redirects;

@@ -5,6 +5,7 @@
 mod browser;
 mod pebble;
 mod phone;
+mod post;
 mod provider;
 mod recorder;
 mod seat;
@@ -14,6 +15,7 @@ mod world;
 pub use browser::{Browser, Visit, hidden};
 pub use pebble::{Names, Pebble, Relay, free_port};
 pub use phone::Phone;
+pub use post::{Mail, Post};
 pub use provider::{Kind, Provider};
 pub use recorder::{Manner, Recorder};
 pub use wire::{Answer, Wire, exchange_plain};
