@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use kernel::route::Upstream;
 
 use super::condition::Condition;
-use super::connect::Spoken;
+use super::connect::{Purpose, Spoken};
 use super::pool::{Connection, Pool};
 use super::resolve::Resolved;
 use super::settings::{HealthCheck, Limits, Protocol, Tls, WaySettings};
@@ -28,6 +28,8 @@ pub struct Backend {
     outstanding: AtomicUsize,
     /// With [`Protocol::Auto`]: the upstream chose HTTP/1.1 the last time.
     chose_http1: AtomicBool,
+    /// It speaks HTTP/2 and takes no WebSocket there.
+    websockets_take_http1: AtomicBool,
     slow_start: std::time::Duration,
 }
 
@@ -86,6 +88,7 @@ impl Backend {
             streams: Streams::new(way.limits.pool_idle_timeout),
             outstanding: AtomicUsize::new(0),
             chose_http1: AtomicBool::new(false),
+            websockets_take_http1: AtomicBool::new(false),
             slow_start: way.limits.slow_start,
         }
     }
@@ -113,6 +116,16 @@ impl Backend {
     /// What the upstream chose to speak.
     pub fn learn(&self, spoken: Spoken) {
         self.chose_http1.store(spoken == Spoken::Http1, Ordering::Relaxed);
+    }
+
+    /// How a WebSocket is begun, as far as is known.
+    pub fn purpose_of_websocket(&self) -> Purpose {
+        if self.websockets_take_http1.load(Ordering::Relaxed) { Purpose::WebSocketOverHttp1 } else { Purpose::WebSocket }
+    }
+
+    /// What the upstream takes. It is asked anew where it turns out to be otherwise.
+    pub fn learn_of_websockets(&self, purpose: Purpose) {
+        self.websockets_take_http1.store(purpose == Purpose::WebSocketOverHttp1, Ordering::Relaxed);
     }
 
     /// Weighed by the shares that the two may have.

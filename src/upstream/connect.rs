@@ -27,8 +27,10 @@ pub struct Connector {
 pub enum Purpose {
     /// Requests, in the route's protocol.
     Requests,
-    /// A WebSocket, which takes HTTP/1.1.
+    /// A WebSocket, in the route's protocol.
     WebSocket,
+    /// A WebSocket to an upstream that takes none over HTTP/2.
+    WebSocketOverHttp1,
 }
 
 /// The HTTP version that both sides agreed on.
@@ -90,8 +92,8 @@ impl Connector {
 
     async fn make(&self, backend: &Backend, purpose: Purpose, limit: Duration) -> Result<(Transport, Spoken), ConnectFault> {
         let plain = match (backend.protocol, purpose) {
-            (Protocol::Http2, Purpose::Requests) => Spoken::Http2,
-            (Protocol::Http1 | Protocol::Auto, Purpose::Requests) | (_, Purpose::WebSocket) => Spoken::Http1,
+            (Protocol::Http2, Purpose::Requests | Purpose::WebSocket) => Spoken::Http2,
+            (Protocol::Http1 | Protocol::Auto, _) | (Protocol::Http2, Purpose::WebSocketOverHttp1) => Spoken::Http1,
         };
         match &backend.upstream {
             Upstream::Unix(path) => {
@@ -107,8 +109,8 @@ impl Connector {
                 };
                 let stream = self.reach(backend, endpoint, limit).await?;
                 let connector = match purpose {
-                    Purpose::Requests => &ready.offering,
-                    Purpose::WebSocket => &ready.http1,
+                    Purpose::Requests | Purpose::WebSocket => &ready.offering,
+                    Purpose::WebSocketOverHttp1 => &ready.http1,
                 };
                 let stream = connector.connect(ready.name.clone(), stream).await.map_err(|fault| ConnectFault::Tls(fault.to_string()))?;
                 let chosen = if stream.get_ref().1.alpn_protocol() == Some(HTTP2) { Spoken::Http2 } else { Spoken::Http1 };

@@ -68,6 +68,13 @@ pub fn request(permit: &Permit, stated: &Stated<'_>, body: OutgoingBody, lease: 
         }
         *request.uri_mut() = whole_uri(&lease.backend().upstream, authority, target)?;
         *request.version_mut() = Version::HTTP_2;
+        *request.method_mut() = judged.method.clone();
+        if judged.upgrade == Upgrade::WebSocket {
+            // RFC 8441 §5: the stream itself becomes the WebSocket, and there is nothing to accept.
+            fields.remove(SEC_WEBSOCKET_KEY);
+            *request.method_mut() = Method::CONNECT;
+            request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+        }
     } else {
         set(&mut fields, HOST, &authority);
         if judged.upgrade == Upgrade::WebSocket {
@@ -78,8 +85,8 @@ pub fn request(permit: &Permit, stated: &Stated<'_>, body: OutgoingBody, lease: 
             }
         }
         *request.uri_mut() = Uri::from(target);
+        *request.method_mut() = judged.method.clone();
     }
-    *request.method_mut() = judged.method.clone();
     *request.headers_mut() = fields;
     Ok(request)
 }

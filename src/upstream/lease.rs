@@ -10,6 +10,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kernel::policy::permit::Permit;
 use kernel::{Failure, Unreachable};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -17,11 +18,10 @@ use super::Upstreams;
 use super::backend::{Backend, Held, Lease, Origin, Work};
 use super::balance::Order;
 use super::connect::{Purpose, Spoken};
-use super::outgoing::OutgoingBody;
 use super::pool::Connection;
 use super::settings::Protocol;
 use super::stream::{BUFFER_BYTES_MAX, Stream};
-use super::streams::{NoSeat, STREAMS_MAX};
+use super::streams::{NoSeat, STREAMS_MAX, Seat};
 use super::ways::Way;
 
 impl Upstreams {
@@ -51,8 +51,11 @@ impl Upstreams {
 
     /// A place on a shared connection, or a connection that is made now.
     pub(super) async fn fresh(&self, way: &Way, backend: &Arc<Backend>, purpose: Purpose) -> Result<Lease, Failure> {
-        if purpose == Purpose::WebSocket || !backend.is_shared() {
-            return self.make(way, backend, purpose).await;
+        match purpose {
+            Purpose::Requests if backend.is_shared() => {}
+            Purpose::Requests => return self.make(way, backend, purpose).await,
+            // One of its own also over HTTP/2, so that nobody waits behind a WebSocket whose client takes nothing.
+            Purpose::WebSocket | Purpose::WebSocketOverHttp1 => return self.make(way, backend, backend.purpose_of_websocket()).await,
         }
         if let Some(lease) = seat(backend)? {
             return Ok(lease);
@@ -69,6 +72,22 @@ impl Upstreams {
 
     async fn make(&self, way: &Way, backend: &Arc<Backend>, purpose: Purpose) -> Result<Lease, Failure> {
         let work = Work::begin(backend);
+        let made = match self.begin(way, backend, purpose).await {
+            Ok(None) => {
+                backend.learn_of_websockets(Purpose::WebSocketOverHttp1);
+                self.begin(way, backend, Purpose::WebSocketOverHttp1).await
+            }
+            made => made,
+        };
+        if made.is_err() && purpose != Purpose::Requests {
+            backend.learn_of_websockets(Purpose::WebSocket);
+        }
+        let held = made?.ok_or(Failure::Bug("a connection over HTTP/1.1 was not begun"))?;
+        Ok(Lease::new(held, work, Origin::Fresh))
+    }
+
+    /// A new connection; none where it is for a WebSocket, and the upstream speaks HTTP/2 and takes none there.
+    async fn begin(&self, way: &Way, backend: &Arc<Backend>, purpose: Purpose) -> Result<Option<Held>, Failure> {
         let limit = way.limits.connect_timeout;
         let unreachable = |why, detail: String| {
             backend.condition.unreachable(way.limits.ejection);
@@ -78,9 +97,10 @@ impl Upstreams {
         let made = self.connector.connect(backend, purpose, limit).await;
         let (stream, spoken) = made.map_err(|fault| unreachable(fault.why(), fault.to_string()))?;
         let begun = async {
-            match spoken {
-                Spoken::Http1 => self.begin_http1(stream).await.map(Held::Http1),
-                Spoken::Http2 => self.begin_http2(stream, backend).await,
+            match (spoken, purpose) {
+                (Spoken::Http1, _) => self.begin_http1(stream).await.map(Held::Http1).map(Some),
+                (Spoken::Http2, Purpose::Requests) => self.begin_http2(stream, backend).await.map(Some),
+                (Spoken::Http2, Purpose::WebSocket | Purpose::WebSocketOverHttp1) => self.begin_websocket(stream).await,
             }
         };
         let begun = timeout(limit, begun).await.map_err(|_| timed_out(backend, limit))?;
@@ -88,7 +108,7 @@ impl Upstreams {
         if purpose == Purpose::Requests {
             backend.learn(spoken);
         }
-        Ok(Lease::new(held, work, Origin::Fresh))
+        Ok(held)
     }
 
     async fn begin_http1(&self, stream: Stream) -> hyper::Result<Connection> {
@@ -104,19 +124,7 @@ impl Upstreams {
     }
 
     async fn begin_http2(&self, stream: Stream, backend: &Backend) -> hyper::Result<Held> {
-        // The library bounds each head; what the connection as a whole receives is not bounded.
-        stream.allowance.lift();
-        let mut builder = http2::Builder::new(self.executor());
-        builder
-            .timer(TokioTimer::new())
-            .initial_max_send_streams(STREAMS_MAX)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_header_list_size(HEAD_BYTES_MAX)
-            .max_send_buf_size(SEND_BUFFER_BYTES)
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT);
-        let (sender, driver) = builder.handshake::<_, OutgoingBody>(TokioIo::new(stream)).await?;
+        let (sender, driver) = http2_builder(self.executor(), &stream, STREAMS_MAX).handshake(TokioIo::new(stream)).await?;
         let allowed = Arc::new(AtomicUsize::new(STREAMS_MAX));
         let told = Arc::clone(&allowed);
         self.tasks.spawn(async move {
@@ -133,9 +141,50 @@ impl Upstreams {
         Ok(Held::Http2(backend.streams.add(sender, allowed)))
     }
 
-    pub(super) fn executor(&self) -> Tracked {
-        Tracked(self.tasks.clone())
+    /// A connection for one WebSocket (RFC 8441), if the upstream says that it takes any.
+    async fn begin_websocket(&self, stream: Stream) -> hyper::Result<Option<Held>> {
+        let executor = self.executor();
+        let moved = Arc::clone(&executor.moved);
+        // None before the upstream has said how many it takes, which it says with what else it takes.
+        let (sender, driver) = http2_builder(executor, &stream, 0).handshake(TokioIo::new(stream)).await?;
+        let mut driver = Box::pin(driver);
+        while driver.current_max_send_streams() == 0 {
+            tokio::select! {
+                // The connection ended.
+                ended = &mut driver => return ended.map(|()| None),
+                // Something came, or went.
+                () = moved.notified() => {}
+            }
+        }
+        if !driver.is_extended_connect_protocol_enabled() {
+            return Ok(None);
+        }
+        self.tasks.spawn(async move {
+            // How it ended is told to whoever holds the exchange.
+            let _ = driver.await;
+        });
+        Ok(Some(Held::Http2(Seat::alone(sender))))
     }
+
+    pub(super) fn executor(&self) -> Tracked {
+        Tracked { tasks: self.tasks.clone(), moved: Arc::default() }
+    }
+}
+
+fn http2_builder(executor: Tracked, stream: &Stream, streams_at_first: usize) -> http2::Builder<Tracked> {
+    // The library bounds each head; what the connection as a whole receives is not bounded.
+    stream.allowance.lift();
+    let mut builder = http2::Builder::new(executor);
+    builder
+        .timer(TokioTimer::new())
+        .initial_max_send_streams(streams_at_first)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(HEAD_BYTES_MAX)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
 }
 
 fn seat(backend: &Arc<Backend>) -> Result<Option<Lease>, Failure> {
@@ -150,13 +199,25 @@ fn timed_out(backend: &Backend, limit: Duration) -> Failure {
     Failure::UpstreamUnreachable { why: Unreachable::TimedOut, detail: format!("{}: no connection within {limit:?}", backend.name) }
 }
 
-/// Runs what the HTTP/2 library starts on the gateway's tracked tasks.
+/// Runs what the HTTP/2 library starts on the gateway's tracked tasks, and tells when one of these moved.
 #[derive(Clone)]
-pub struct Tracked(TaskTracker);
+pub struct Tracked {
+    tasks: TaskTracker,
+    moved: Arc<Notify>,
+}
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tracked {
     fn execute(&self, future: F) {
-        self.0.spawn(future);
+        let moved = Arc::clone(&self.moved);
+        self.tasks.spawn(async move {
+            let mut future = std::pin::pin!(future);
+            std::future::poll_fn(|cx| {
+                let polled = future.as_mut().poll(cx);
+                moved.notify_one();
+                polled
+            })
+            .await;
+        });
     }
 }
 

@@ -193,12 +193,15 @@ impl Upstreams {
                 ending.fail(refusal.reason());
             }
         })?;
-        if answer.head.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let asked_of_stream = ending.permit().request().upgrade == Upgrade::WebSocket && answer.lease.is_http2();
+        // What opens a WebSocket: a 101 over HTTP/1.1, where it also might switch to what nobody asked for, and a 200 over HTTP/2.
+        let status = answer.head.status();
+        if status == StatusCode::SWITCHING_PROTOCOLS || (asked_of_stream && status == StatusCode::OK) {
             let handshake = Handshake { asked: headers, own_key: key, on_upgrade };
             return self.splice(way, answer, ending, cut, handshake);
         }
-        if key.is_some() && answer.head.status().is_success() {
-            // To a client over HTTP/2 it would say that its stream is a WebSocket now.
+        if (key.is_some() || asked_of_stream) && status.is_success() {
+            // Over HTTP/2 it would say that the stream is a WebSocket now.
             ending.fail(Reason::UpstreamAnswerInvalid);
             return Err(Failure::UpstreamAnswer("it answers a WebSocket handshake with a page".to_owned()).into());
         }
@@ -247,8 +250,13 @@ impl Upstreams {
         answer.lease.never_reuse();
         let Handshake { asked, own_key, on_upgrade } = handshake;
         let wanted = ending.permit().request().upgrade == Upgrade::WebSocket;
-        let checked =
-            if wanted { websocket::check(asked, own_key.as_ref(), answer.head.headers()) } else { Err("it switches protocols unasked") };
+        let by_stream = answer.lease.is_http2();
+        let checked = match (wanted, by_stream) {
+            (false, _) => Err("it switches protocols unasked"),
+            (true, false) => websocket::check(asked, own_key.as_ref(), answer.head.headers()),
+            (true, true) if answer.head.status() == StatusCode::OK => websocket::check_choices(asked, answer.head.headers()),
+            (true, true) => Err("it switches protocols within HTTP/2"),
+        };
         if let Err(fault) = checked {
             ending.fail(Reason::UpstreamAnswerInvalid);
             return Err(Failure::UpstreamAnswer(fault.to_owned()).into());
@@ -256,12 +264,18 @@ impl Upstreams {
         let client = on_upgrade.ok_or(Failure::Bug("a WebSocket handshake came on a connection that cannot be upgraded"))?;
         let mut fields = answer::fields(answer.head.headers(), StatusCode::SWITCHING_PROTOCOLS);
         self.via.add(&mut fields, answer.head.version());
+        // Over HTTP/2 there was no key to accept (RFC 8441 §5): the client over HTTP/1.1 still sent one.
+        match websocket::acceptance(asked).filter(|_| own_key.is_none() && by_stream) {
+            Some(accepted) => drop(fields.insert(SEC_WEBSOCKET_ACCEPT, accepted)),
+            None if by_stream => drop(fields.remove(SEC_WEBSOCKET_ACCEPT)),
+            None => {}
+        }
         let status = if own_key.is_none() {
             fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
             StatusCode::SWITCHING_PROTOCOLS
         } else {
-            // RFC 8441 §5: over HTTP/2 a 2xx opens the stream, and there was no key to accept.
+            // Over HTTP/2 a 2xx opens the stream.
             fields.remove(SEC_WEBSOCKET_ACCEPT);
             StatusCode::OK
         };

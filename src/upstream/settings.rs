@@ -32,7 +32,8 @@ pub struct WaySettings {
     pub health: Option<HealthCheck>,
 }
 
-/// The HTTP version that is spoken to an upstream. WebSockets are always asked for in HTTP/1.1.
+/// The HTTP version that is spoken to an upstream. A WebSocket is asked for in HTTP/1.1 where an upstream that speaks HTTP/2
+/// does not offer them there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Protocol {
     #[default]

@@ -73,7 +73,7 @@ impl Streams {
 
     /// Adds a connection that was made, and takes the first place on it.
     pub fn add(&self, sender: SendRequest<OutgoingBody>, allowed: Arc<AtomicUsize>) -> Seat {
-        let shared = Arc::new(Shared { sender, running: AtomicUsize::new(0), allowed, born: Instant::now(), last_used: AtomicU64::new(0) });
+        let shared = Arc::new(Shared::new(sender, allowed));
         let mut connections = self.lock();
         // One that is made while the gateway ends serves its one exchange.
         if !connections.closed {
@@ -105,6 +105,10 @@ impl Streams {
 }
 
 impl Shared {
+    fn new(sender: SendRequest<OutgoingBody>, allowed: Arc<AtomicUsize>) -> Self {
+        Self { sender, running: AtomicUsize::new(0), allowed, born: Instant::now(), last_used: AtomicU64::new(0) }
+    }
+
     fn has_room(&self) -> bool {
         // An upstream that allows none yet may allow some later: one stream waits for it rather than a connection each.
         let allowed = self.allowed.load(Ordering::Relaxed).clamp(1, STREAMS_MAX);
@@ -121,6 +125,11 @@ impl Seat {
     fn new(shared: &Arc<Shared>) -> Self {
         shared.running.fetch_add(1, Ordering::AcqRel);
         Self(Arc::clone(shared))
+    }
+
+    /// A place on a connection that nobody else gets one on.
+    pub fn alone(sender: SendRequest<OutgoingBody>) -> Self {
+        Self::new(&Arc::new(Shared::new(sender, Arc::default())))
     }
 
     pub fn shared(&self) -> &Shared {

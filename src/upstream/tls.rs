@@ -23,7 +23,7 @@ pub struct Ready {
     pub name: ServerName<'static>,
     /// Offers the route's protocol.
     pub offering: TlsConnector,
-    /// Offers HTTP/1.1 alone, for WebSockets.
+    /// Offers HTTP/1.1 alone, for WebSockets that the upstream does not take over HTTP/2.
     pub http1: TlsConnector,
 }
 

@@ -57,6 +57,11 @@ pub fn check(asked: &HeaderMap, own_key: Option<&HeaderValue>, answer: &HeaderMa
     if only(answer, SEC_WEBSOCKET_ACCEPT) != Some(&accept(key)) {
         return Err("it does not accept this WebSocket handshake");
     }
+    check_choices(asked, answer)
+}
+
+/// Checks that only what was offered is chosen, which is all that there is to an answer over HTTP/2 (RFC 8441 §5).
+pub fn check_choices(asked: &HeaderMap, answer: &HeaderMap) -> Result<(), AnswerFault> {
     if answer.contains_key(SEC_WEBSOCKET_PROTOCOL) {
         let chosen = only(answer, SEC_WEBSOCKET_PROTOCOL).ok_or("it chooses more than one subprotocol")?;
         if !list(asked, SEC_WEBSOCKET_PROTOCOL).any(|offered| offered == chosen) {
@@ -68,6 +73,11 @@ pub fn check(asked: &HeaderMap, own_key: Option<&HeaderValue>, answer: &HeaderMa
         return Err("it chooses an extension that was not offered");
     }
     Ok(())
+}
+
+/// The field by which a client over HTTP/1.1 is told that its handshake is accepted.
+pub fn acceptance(asked: &HeaderMap) -> Option<HeaderValue> {
+    HeaderValue::from_str(&accept(only(asked, SEC_WEBSOCKET_KEY)?)).ok()
 }
 
 /// What a server proves with that it read the handshake (RFC 6455 §4.2.2). SHA-1 is the protocol's; nothing rests on it.

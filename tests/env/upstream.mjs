@@ -1,8 +1,8 @@
 // An upstream that answers with what it understood, as JSON: method, url, headers as they stood on the wire, length and hash of the body.
 // Also /events (server-sent events), /trickle (a line at a time), /status/NNN, /hang (never answers), /reset (cuts the connection) and
-// a WebSocket echo on every path. Loopback only. HTTPS when TLS_CERT and TLS_KEY name files; HTTP/2 without TLS when HTTP2 is set.
+// a WebSocket echo on every path. Loopback only. HTTPS when TLS_CERT and TLS_KEY name files; with HTTP2, HTTP/2 alone (RFC 8441 for WebSockets).
 import { createServer } from 'node:http';
-import { createServer as createHttp2Server } from 'node:http2';
+import { createServer as createHttp2Server, createSecureServer as createSecureHttp2Server } from 'node:http2';
 import { createServer as createSecureServer } from 'node:https';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -11,8 +11,9 @@ import { listen, endWithParent } from './lifetime.mjs';
 const secure = process.env.TLS_CERT && process.env.TLS_KEY;
 const options = { keepAliveTimeout: 5000, requestTimeout: 0, insecureHTTPParser: false };
 if (secure) Object.assign(options, { cert: readFileSync(process.env.TLS_CERT), key: readFileSync(process.env.TLS_KEY) });
-const plain = () => (process.env.HTTP2 ? createHttp2Server(answer) : createServer(options, answer));
-const server = secure ? createSecureServer(options, answer) : plain();
+if (process.env.HTTP2) options.settings = { enableConnectProtocol: true };
+const [create, createSecure] = process.env.HTTP2 ? [createHttp2Server, createSecureHttp2Server] : [createServer, createSecureServer];
+const server = secure ? createSecure(options, answer) : create(options, answer);
 
 let count = 0; // requests seen: a test that expects a refusal asks whether anything came through
 
@@ -54,11 +55,28 @@ server.on('upgrade', (request, socket, head) => {
   if (!key || !/^websocket$/i.test(request.headers.upgrade)) return socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n');
   const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
   socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+  return echo(socket, head);
+});
+
+// HTTP/2: the stream becomes the WebSocket.
+server.on('connect', ({ stream, headers }, response) => {
+  if (!process.env.HTTP2) return stream.destroy();
+  count += 1;
+  stream.on('error', () => stream.destroy());
+  if (headers[':protocol'] !== 'websocket' || headers['sec-websocket-version'] !== '13' || headers['sec-websocket-key']) {
+    response.writeHead(400);
+    return response.end();
+  }
+  stream.respond({ ':status': 200 });
+  return echo(stream, Buffer.alloc(0));
+});
+
+function echo(socket, head) {
   let rest = head;
   const take = (bytes) => { rest = echoFrames(socket, Buffer.concat([rest, bytes])); };
   take(Buffer.alloc(0));
   return socket.on('data', take);
-});
+}
 
 /** Says every whole frame back, unmasked, and gives what is left. */
 function echoFrames(socket, bytes) {

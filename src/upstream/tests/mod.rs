@@ -14,6 +14,7 @@ mod tls;
 mod tls_agreed;
 mod websockets;
 mod websockets_http2;
+mod websockets_upstream;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -11,7 +11,7 @@ const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// A client's end of a connection to a server that forwards.
-fn client(bench: &Arc<Bench>) -> DuplexStream {
+pub fn client(bench: &Arc<Bench>) -> DuplexStream {
     let (client, server) = tokio::io::duplex(65_536);
     let bench = Arc::clone(bench);
     let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
@@ -34,7 +34,7 @@ fn client(bench: &Arc<Bench>) -> DuplexStream {
     client
 }
 
-fn handshake(more: &str) -> String {
+pub fn handshake(more: &str) -> String {
     format!(
         "GET /ws HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: {KEY}\r\n{more}\r\n"

@@ -8,7 +8,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 /// A client of a server that forwards.
-async fn client(bench: &Arc<Bench>) -> SendRequest<Body> {
+pub async fn client(bench: &Arc<Bench>) -> SendRequest<Body> {
     let (client, server) = tokio::io::duplex(65_536);
     let bench = Arc::clone(bench);
     let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
@@ -36,7 +36,7 @@ async fn client(bench: &Arc<Bench>) -> SendRequest<Body> {
     sender
 }
 
-fn handshake() -> Request<Body> {
+pub fn handshake() -> Request<Body> {
     let mut request = Request::builder().method("CONNECT").uri("https://app.test/ws?room=1").body(body::empty()).unwrap();
     request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
     for (name, value) in [
@@ -52,7 +52,7 @@ fn handshake() -> Request<Body> {
 }
 
 /// The accept value for the key of a handshake, as a server computes it.
-fn accept(head: &str) -> String {
+pub fn accept(head: &str) -> String {
     use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
     use base64::Engine;
     let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use tempfile::TempDir;
 
-use crate::support::{APP, Answer, free_port};
+use crate::support::{APP, Answer, World, free_port};
 
 /// Targets that a back end may see, and targets that none may. Where one passes, both sides must read it alike.
 const TARGETS: [&str; 34] = [
@@ -148,12 +148,13 @@ async fn apache(change: impl FnOnce(String) -> String) -> (Program, SocketAddr) 
 }
 
 async fn node(http2: &str) -> (Program, SocketAddr) {
-    start(|_, port| {
-        let mut command = Command::new("node");
-        command.arg(environment().join("upstream.mjs")).env("PORT", port.to_string()).env("HTTP2", http2);
-        command
-    })
-    .await
+    start(|_, port| node_command(port, http2)).await
+}
+
+fn node_command(port: u16, http2: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(environment().join("upstream.mjs")).env("PORT", port.to_string()).env("HTTP2", http2);
+    command
 }
 
 #[tokio::test]
@@ -204,4 +205,59 @@ async fn node_understands_what_was_authorised() {
 async fn node_understands_what_was_authorised_in_http_2() {
     let (_program, address) = node("yes").await;
     check(address, "h2", |reply| json_field(reply, "node", "url").map(decoded)).await;
+}
+
+/// Opens a WebSocket through the gateway, has two messages said back, and closes it as a browser does.
+async fn converse(world: &World) {
+    let mut wire = world.wire(APP).await;
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let cookie = world.seat(APP, &["staff"]).await;
+    let head = format!(
+        "GET /app/chat?room=1 HTTP/1.1\r\nHost: {APP}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n{key}\r\n\
+         Origin: https://{APP}\r\nCookie: __Host-portcullis={cookie}\r\n\r\n"
+    );
+    wire.write(head.as_bytes()).await;
+    let answer = wire.head().await.unwrap();
+    assert_eq!((answer.status, answer.field("sec-websocket-accept")), (101, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")), "{answer:?}");
+    wire.write(b"\x81\x85\x00\x00\x00\x00hello").await;
+    wire.until("\u{5}hello").await;
+    wire.write(b"\x81\x86\x00\x00\x00\x00ByeBye").await;
+    wire.until("\u{6}ByeBye").await;
+    wire.write(b"\x88\x82\x00\x00\x00\x00\x03\xe8").await;
+    assert_eq!(wire.ended().await, b"\x88\x02\x03\xe8");
+    let close = world.until(|world| world.events("stream_close").pop()).await;
+    assert_eq!(close["outcome"], "complete", "{close}");
+}
+
+const STAFF: &str = "[[allow]]\nid = \"staff\"\nwho = { groups = [\"staff\"] }\npaths = [\"/app/**\"]\n[upstream]\nprotocol = \"h2\"\n";
+
+#[tokio::test]
+async fn node_takes_websockets_over_http_2_alone() {
+    let (_program, address) = node("yes").await;
+    let world = super::start().await;
+    world.write_route("app", address, STAFF);
+    world.server().reload().await.unwrap();
+    converse(&world).await;
+}
+
+#[tokio::test]
+async fn node_takes_websockets_over_http_2_and_tls_alone() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let world = super::start().await;
+    let folder = world.config_dir();
+    for (file, text) in [("node.pem", certificate.pem()), ("node.key", key.serialize_pem())] {
+        std::fs::write(folder.join(file), text).unwrap();
+    }
+    let (_program, address) = start(|_, port| {
+        let mut command = node_command(port, "yes");
+        command.env("TLS_CERT", folder.join("node.pem")).env("TLS_KEY", folder.join("node.key"));
+        command
+    })
+    .await;
+    world.write_route("app", address, &format!("{STAFF}ca = \"node.pem\"\ntls_name = \"localhost\"\n"));
+    let route = folder.join("routes/app.toml");
+    std::fs::write(&route, std::fs::read_to_string(&route).unwrap().replace("http://127.0.0.1", "https://127.0.0.1")).unwrap();
+    world.server().reload().await.unwrap();
+    converse(&world).await;
 }
