@@ -21,6 +21,8 @@ use super::log::Need;
 pub struct Queue {
     state: Mutex<State>,
     wake: Condvar,
+    /// The writer has left, because it was sent away.
+    left: Condvar,
     capacity: usize,
 }
 
@@ -58,6 +60,7 @@ struct State {
     spare: Vec<Batch>,
     phase: Phase,
     writer: Sleep,
+    left: bool,
 }
 
 /// What the writer is to be woken for.
@@ -73,7 +76,7 @@ enum Sleep {
 impl Queue {
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { state: Mutex::default(), wake: Condvar::new(), capacity: capacity.max(1) }
+        Self { state: Mutex::default(), wake: Condvar::new(), left: Condvar::new(), capacity: capacity.max(1) }
     }
 
     /// Puts a record in the queue, and gives what to wait for. Full or closed is a failure of the audit log.
@@ -151,18 +154,34 @@ impl Queue {
         self.wake(state);
     }
 
-    /// Sends the writer away: what comes from now on waits, within the queue's bound.
-    pub fn pause(&self) {
+    /// Sends the writer away: what comes from now on waits, within the queue's bound. Where it has not left within `limit`,
+    /// because a disk holds it, it is not sent away after all, and the answer is no.
+    pub fn pause(&self, limit: Duration) -> bool {
         let mut state = self.lock();
         if state.phase == Phase::Open {
             state.phase = Phase::Paused;
         }
         self.wake(state);
+        let stays = |state: &mut State| !state.left && state.phase == Phase::Paused;
+        let mut state = self.left.wait_timeout_while(self.lock(), limit, stays).unwrap_or_else(PoisonError::into_inner).0;
+        if stays(&mut state) {
+            state.phase = Phase::Open;
+        }
+        state.left
+    }
+
+    /// The writer that was sent away is done. No means that it goes on: it is not to leave any more.
+    pub fn leave(&self) -> bool {
+        let mut state = self.lock();
+        state.left = state.phase == Phase::Paused;
+        self.left.notify_all();
+        state.left
     }
 
     /// Another writer may take from it.
     pub fn resume(&self) {
         let mut state = self.lock();
+        state.left = false;
         if state.phase == Phase::Paused {
             state.phase = Phase::Open;
         }

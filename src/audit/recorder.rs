@@ -303,4 +303,4 @@ pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 pub const QUEUE: usize = 16_384;
 
 /// A disk that does not answer for longer is down.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(5);

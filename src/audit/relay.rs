@@ -27,7 +27,7 @@ use super::log::Need;
 use super::media::Disk;
 use super::note::Signer;
 use super::queue::{Gather, Phase};
-use super::recorder::{Recorder, Settings, Shared};
+use super::recorder::{ANSWER_WITHIN, Recorder, Settings, Shared};
 use super::recover::{self, Place, StartFault};
 use super::writer::Writer;
 use crate::clock::Clock;
@@ -37,6 +37,8 @@ use crate::clock::Clock;
 pub enum RelayFault {
     #[error("records cannot be kept at the moment: the log is not handed over before they can")]
     Unavailable,
+    #[error("the log's disk does not answer within {0:?}: the log is not handed over before it does")]
+    DiskHangs(Duration),
     #[error("the records' socket: {0}")]
     Socket(#[from] io::Error),
     #[error(transparent)]
@@ -44,12 +46,19 @@ pub enum RelayFault {
 }
 
 impl Recorder {
-    /// Writes and signs what is there and closes the log; records that come from now on wait. Blocks on the disk.
+    /// Writes and signs what is there and closes the log; records that come from now on wait. Blocks on the disk, but not
+    /// longer than requests do: where it does not answer, the log stays open.
     pub fn pause(&self) -> Result<(), RelayFault> {
+        self.pause_within(ANSWER_WITHIN)
+    }
+
+    pub(super) fn pause_within(&self, limit: Duration) -> Result<(), RelayFault> {
         if !self.is_available() {
             return Err(RelayFault::Unavailable);
         }
-        self.shared.queue.pause();
+        if !self.shared.queue.pause(limit) {
+            return Err(RelayFault::DiskHangs(limit));
+        }
         self.join_writer();
         Ok(())
     }

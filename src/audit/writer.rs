@@ -92,8 +92,10 @@ impl Writer {
             let (batch, phase) = self.shared.queue.take(self.patience(), self.pace.gather(), spent.take());
             self.pace.took(batch.items(), Instant::now());
             if phase == Phase::Paused {
-                self.leave();
-                return;
+                if self.leave() {
+                    return;
+                }
+                continue;
             }
             let idle = batch.lines.is_empty();
             if matches!(self.state, State::Faulty { .. }) {
@@ -280,13 +282,18 @@ impl Writer {
         self.log.checkpoint().map(drop)
     }
 
-    /// Closes the log for another writer. What could not be written yet goes back to where that one finds it.
-    fn leave(&mut self) {
+    /// Closes the log for another writer. What could not be written yet goes back to where that one finds it. No where that
+    /// took so long that this one is to go on.
+    fn leave(&mut self) -> bool {
         self.close();
+        if !self.shared.queue.leave() {
+            return false;
+        }
         for line in self.backlog.iter() {
             let _only_a_closed_queue_refuses = self.shared.queue.push_end(line);
         }
         self.backlog.clear();
+        true
     }
 
     /// The last checkpoint, over everything.

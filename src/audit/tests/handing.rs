@@ -4,8 +4,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::fixtures::{check_log, clock, decision, settings, start};
-use super::super::{Durability, Recorder};
+use super::super::fixtures::{BadDisk, Illness, check_log, clock, decision, settings, start};
+use super::super::{Durability, Recorder, RelayFault};
 use kernel::event::{Body, Event};
 
 fn event(number: u8) -> Event {
@@ -40,6 +40,30 @@ async fn what_comes_while_nobody_writes_waits_and_is_kept() {
     recorder.open_again_if_paused(&settings(folder.path(), Durability::Written), clock()).unwrap();
     waits.await.unwrap().unwrap();
     assert_eq!((recorded(folder.path()).len(), recorder.epoch()), (2, epoch + 1));
+    tokio::task::spawn_blocking(move || recorder.shutdown()).await.unwrap();
+    assert!(check_log(folder.path()).findings.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_disk_hangs_the_log_is_not_handed_over_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = BadDisk::default();
+    let recorder = Recorder::start_on(Box::new(disk.clone()), settings(folder.path(), Durability::Written), clock()).unwrap();
+    recorder.keep(event(1)).await.unwrap();
+    disk.set(Illness::Hangs);
+    let limit = Duration::from_millis(20);
+    assert!(matches!(recorder.pause_within(limit), Err(RelayFault::DiskHangs(_))));
+    // Whoever goes on after a hand-over that failed finds that there was none.
+    recorder.open_again_if_paused(&settings(folder.path(), Durability::Written), clock()).unwrap();
+    let waiting = recorder.clone();
+    let waits = tokio::spawn(async move { waiting.keep(event(2)).await });
+    disk.set(Illness::None);
+    waits.await.unwrap().unwrap();
+    assert!(recorder.has_writer() && recorder.is_available());
+    recorder.keep(event(3)).await.unwrap();
+    assert_eq!(recorded(folder.path()).len(), 3);
+    recorder.pause().unwrap();
+    recorder.open_again_if_paused(&settings(folder.path(), Durability::Written), clock()).unwrap();
     tokio::task::spawn_blocking(move || recorder.shutdown()).await.unwrap();
     assert!(check_log(folder.path()).findings.is_empty());
 }
