@@ -205,7 +205,7 @@ fn a_gateway_whose_successor_does_not_start_goes_on_unharmed() {
     // A program of another kind takes more than the gateway may reach: a shell.
     world.edit("portcullis.toml", |main| main + "\n[sandbox]\nmode = \"off\"\n");
     let mut command = Command::new(&program);
-    command.arg("--config").arg(world.config()).arg("serve").env_remove("PORTCULLIS_LOG");
+    command.arg("--config").arg(world.config()).arg("serve").env_remove("PORTCULLIS_LOG").env_remove("TOKIO_WORKER_THREADS");
     let gateway = world.serve_as(command);
     let good = fs::read_to_string(world.config().join("portcullis.toml")).unwrap();
     under_load(&world, || {
@@ -215,7 +215,7 @@ fn a_gateway_whose_successor_does_not_start_goes_on_unharmed() {
         world.edit("portcullis.toml", |_| good.clone());
     });
     // Another program stands in the gateway's place: it says that all is ready, and ends as soon as it is to open the log.
-    let script = "#!/bin/sh\nread -r hello\necho '\"prepared\"' >&0\nread -r word\necho \"it was told $word\" >&2\nexit 3\n";
+    let script = "#!/bin/sh\nread -r hello\necho '\"prepared\"' >&0\nread -r word\necho \"it was told $word\" >&2\necho \"it has $TOKIO_WORKER_THREADS workers\" >&2\nexit 3\n";
     fs::remove_file(&program).unwrap();
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -224,6 +224,9 @@ fn a_gateway_whose_successor_does_not_start_goes_on_unharmed() {
         wait("it says so again", || world.errors().matches(NO_OTHER).count() == 2);
     });
     assert!(world.errors().contains("it was told \"log_closed\""), "{}", world.errors());
+    // A limit on processors is not to be seen by a process that is confined from its first moment.
+    let workers = format!("it has {} workers", thread::available_parallelism().unwrap());
+    assert!(world.errors().contains(&workers), "{}", world.errors());
     assert_eq!(world.get("/p/after").0, 200);
     assert!(gateway.stop().success());
     world.check(&["audit", "verify"], 0);

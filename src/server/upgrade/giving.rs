@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::line::Line;
@@ -43,6 +44,8 @@ impl Program {
             .args(&self.arguments)
             .arg(TAKEOVER)
             .stdin(Stdio::from(OwnedFd::from(socket)))
+            // As many as this process, which could ask the system for its share of processors; confined, the new one cannot.
+            .env(WORKERS, Handle::current().metrics().num_workers().to_string())
             // They name this process.
             .env_remove("WATCHDOG_PID")
             .env_remove("LISTEN_PID")
@@ -174,6 +177,9 @@ pub(in crate::server) const CONTROL_SOCKET: &str = CONTROL;
 
 /// The argument by which a process knows that it takes another's place.
 const TAKEOVER: &str = "--takeover";
+
+/// How the runtime is told how many threads to work with.
+const WORKERS: &str = "TOKIO_WORKER_THREADS";
 
 /// For sinks to ship what is in their hands. What is left the new process ships.
 const SINK_GRACE: Duration = Duration::from_millis(500);
