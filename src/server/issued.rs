@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kernel::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{Server, StartFault, compile};
@@ -29,8 +30,11 @@ impl Server {
         for tls in &self.tls {
             tls.replace(all.clone())?;
         }
-        let seconds = first.and_then(|time| i64::try_from(time.as_seconds()).ok()).unwrap_or(0);
-        self.gateway.metrics.gauges().certificate_expiry_seconds.set(seconds);
+        let lists = self.tls.iter().filter_map(|tls| tls.revocation_lists_expire()).min();
+        let seconds = |time: Option<Timestamp>| time.and_then(|time| i64::try_from(time.as_seconds()).ok()).unwrap_or(0);
+        let gauges = self.gateway.metrics.gauges();
+        gauges.certificate_expiry_seconds.set(seconds(first));
+        gauges.revocation_list_expiry_seconds.set(seconds(lists));
         Ok(())
     }
 

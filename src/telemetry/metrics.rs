@@ -45,6 +45,7 @@ pub struct Gauges {
     pub audit_queue: Gauge,
     pub audit_available: Gauge,
     pub certificate_expiry_seconds: Gauge,
+    pub revocation_list_expiry_seconds: Gauge,
     pub configuration_refused: Gauge,
 }
 
@@ -177,6 +178,12 @@ impl Metrics {
         registry.register("audit_available", "1 while records can be kept", gauges.audit_available.clone());
         let expiry = gauges.certificate_expiry_seconds.clone();
         registry.register("certificate_expiry_timestamp_seconds", "When the first certificate expires, in Unix time", expiry);
+        let expiry = gauges.revocation_list_expiry_seconds.clone();
+        registry.register(
+            "revocation_list_expiry_timestamp_seconds",
+            "When the first list of revoked clients' certificates is out of its time, in Unix time; 0 without lists",
+            expiry,
+        );
         let refused = gauges.configuration_refused.clone();
         registry.register(
             "configuration_refused",

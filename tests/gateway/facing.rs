@@ -174,6 +174,12 @@ async fn a_client_certificate_is_demanded_recorded_and_revoked_by_a_file() {
     assert!(ask_as(&world, None).await.is_none());
     let (mut open, status) = ask_as(&world, Some(&ana)).await.unwrap();
     assert_eq!(status, "HTTP/1.1 200");
+    let list_until = || {
+        let text = world.server().gateway().metrics.text();
+        let line = text.lines().find(|line| line.starts_with("portcullis_revocation_list_expiry_timestamp_seconds ")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()
+    };
+    assert_eq!(list_until(), date_time_ymd(4000, 1, 1).unix_timestamp());
     let shown = world.decisions().pop().unwrap()["client_certificate"].take();
     assert_eq!((shown["subject"].as_str(), shown["serial"].as_str()), (Some("CN=laptop of ana"), Some("0a01")), "{shown}");
     assert!(shown["issuer"].as_str().unwrap().contains("CN=Devices") && shown["sha256"].as_str().unwrap().len() == 64, "{shown}");

@@ -69,7 +69,11 @@ fn every_metric_of_alerts_dashboard_and_docs_is_one_that_a_gateway_states() {
     let world = World::with_upstream(&upstream.url);
     // Sinks have metrics where there are sinks.
     world.edit("portcullis.toml", |main| format!("{main}\n[[audit.sink]]\nname = \"copy\"\nkind = \"file\"\npath = \"copy.jsonl\"\n"));
+    // So has an authority, here one that does not answer.
+    let acme = "[tls.acme]\ndirectory = \"https://127.0.0.1:9/dir\"\nterms_accepted = true\nhosts = [\"obtained.localhost\"]\n";
+    world.edit("portcullis.toml", |main| format!("{main}\n{acme}"));
     let gateway = world.serve();
+    wait("an order fails", || world.operations("/metrics").unwrap().1.contains("portcullis_acme_orders_total{"));
     assert_eq!(world.get("/p/x").0, 200);
     assert_eq!(world.get("/private").0, 401);
     let metrics = world.operations("/metrics").unwrap().1;

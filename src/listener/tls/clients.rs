@@ -14,6 +14,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::TlsFault;
 
@@ -65,6 +66,12 @@ impl Clients {
         Ok(Self { authority, verifier })
     }
 
+    /// When the first list is out of its time; none where there is no list.
+    pub fn lists_expire(&self) -> Option<Timestamp> {
+        let Revocation::Listed(lists) = &self.authority.revocation else { return None };
+        lists.iter().filter_map(|list| expiry(list)).min()
+    }
+
     pub const fn authority(&self) -> &ClientAuthority {
         &self.authority
     }
@@ -74,6 +81,12 @@ impl Clients {
         let Some((leaf, intermediates)) = chain.split_first() else { return false };
         self.verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).is_ok()
     }
+}
+
+/// A list without such a time is refused when it is read.
+fn expiry(list: &CertificateRevocationListDer<'_>) -> Option<Timestamp> {
+    let (_, parsed) = CertificateRevocationList::from_der(list).ok()?;
+    Some(Timestamp::from_seconds(u64::try_from(parsed.next_update()?.timestamp()).unwrap_or(0)))
 }
 
 /// What records say of a certificate. `None` for one that cannot be read, which no verifier lets pass.

@@ -15,6 +15,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use kernel::time::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -119,6 +120,12 @@ impl ServerTls {
     /// What to shake hands with; `None` when no certificate has the server name.
     pub(super) fn config_for(&self, server_name: &str) -> Option<Arc<ServerConfig>> {
         self.current.load().find(server_name).cloned()
+    }
+
+    /// When the first list of revoked clients' certificates is out of its time; none where there is no list.
+    #[must_use]
+    pub fn revocation_lists_expire(&self) -> Option<Timestamp> {
+        self.clients.borrow().as_ref().and_then(|clients| clients.lists_expire())
     }
 
     /// The check of clients that is in force, and every one that comes after it.
