@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustls_pki_types::CertificateRevocationListDer;
 
-use super::sections::RootFile;
+use super::sections::{ProxyProtocol, RootFile};
 
 /// `client_certificates` of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,10 +63,14 @@ pub enum HstsScope {
 }
 
 /// `[redirect]`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redirect {
     /// Where plain HTTP is answered with the way to https. Default nowhere.
     pub bind: Option<SocketAddr>,
+    /// Networks whose PROXY headers are believed, and whose connections are not counted by address. Default empty: nobody's.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Default false. With true every connection must begin with a PROXY header, from a trusted proxy.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 impl PartialEq for ClientAuthority {

@@ -29,11 +29,20 @@ pub const HSTS: &[Key] = &[
 ];
 
 /// `[redirect]`
-pub const REDIRECT: &[Key] = &[key(
-    "bind",
-    Text,
-    Optional("plain HTTP is not listened for"),
-    "Address and port, as \"[::]:80\", where plain HTTP is answered with the way to https, for listed hosts alone.",
-)];
+pub const REDIRECT: &[Key] = &[
+    key(
+        "bind",
+        Text,
+        Optional("plain HTTP is not listened for"),
+        "Address and port, as \"[::]:80\", where plain HTTP is answered with the way to https, for listed hosts alone.",
+    ),
+    key(
+        "trusted_proxies",
+        Texts,
+        Default("[]"),
+        "Networks whose PROXY headers are believed, and whose connections are not counted by address.",
+    ),
+    key("proxy_protocol", Flag, Default("false"), "Whether every connection must begin with a PROXY header."),
+];
 
 pub const TLS_PROFILES: &[&str] = &["modern", "intermediate", "bsi", "pci"];

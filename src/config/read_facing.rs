@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::CertificateRevocationListDer;
@@ -10,7 +11,7 @@ use rustls_pki_types::pem::PemObject;
 
 use super::client_facing::{ClientAuthority, ClientCertificates, ClientDemand, Hsts, HstsScope, Redirect, RevocationFile};
 use super::reader::{Table, Value};
-use super::sections::TlsProfile;
+use super::sections::{ProxyProtocol, TlsProfile};
 use super::{keys, read_files, values};
 
 /// The names of the presets.
@@ -85,7 +86,25 @@ pub(super) fn hsts(value: &Value<'_>) -> Option<Hsts> {
 
 pub(super) fn redirect(value: &Value<'_>) -> Option<Redirect> {
     let table = value.table(keys::REDIRECT)?;
-    Some(Redirect { bind: table.value("bind").and_then(|value| values::socket_address(&value)) })
+    let bind = table.value("bind").and_then(|value| values::socket_address(&value));
+    let (trusted_proxies, proxy_protocol) = proxies(&table);
+    Some(Redirect { bind, trusted_proxies, proxy_protocol: proxy_protocol? })
+}
+
+/// Who stands in front of a listener.
+pub(super) fn proxies(listener: &Table<'_>) -> (Vec<IpNet>, Option<ProxyProtocol>) {
+    let trusted_proxies = listener.or("trusted_proxies", Vec::new(), |value| value.each(values::network));
+    let proxy_protocol = listener.value("proxy_protocol").map_or(Some(ProxyProtocol::Refused), |value| {
+        let required = value.flag()?;
+        if required && trusted_proxies.is_empty() {
+            value.error(
+                "with proxy_protocol and nobody trusted no connection would be taken",
+                "add `trusted_proxies = [\"…\"]` with the proxy's network",
+            );
+        }
+        Some(if required { ProxyProtocol::Required } else { ProxyProtocol::Refused })
+    });
+    (trusted_proxies, proxy_protocol)
 }
 
 const DAY: u64 = 86_400;

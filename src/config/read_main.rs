@@ -74,7 +74,7 @@ pub(super) fn read(file: &Table<'_>) -> Main {
             let table = value.table(keys::OPERATIONS)?;
             Some(Operations { bind: table.or("bind", OPERATIONS_BIND, values::socket_address) })
         }),
-        redirect: file.or("redirect", Redirect { bind: None }, read_facing::redirect),
+        redirect: file.or("redirect", Redirect::default(), read_facing::redirect),
         tls: tls_table.as_ref().and_then(tls),
         second_factor: file.or("second_factor", second_factor_default(), |value| second_factor(value, idps.as_deref())),
         session,
@@ -131,17 +131,7 @@ fn listener(value: &Value<'_>, names: &RefCell<Vec<Box<str>>>) -> Option<Listene
     let bind = table.need("bind", values::socket_address);
     let public_port = table.value("public_port").map(|port| port.count(1..=65_535));
     let protocols = table.or("protocols", vec![Protocol::Http1, Protocol::Http2], |value| value.each_filled(protocol));
-    let trusted_proxies = table.or("trusted_proxies", Vec::new(), |value| value.each(values::network));
-    let proxy_protocol = table.value("proxy_protocol").map_or(Some(ProxyProtocol::Refused), |value| {
-        let required = value.flag()?;
-        if required && trusted_proxies.is_empty() {
-            value.error(
-                "with proxy_protocol and nobody trusted no connection would be taken",
-                "add `trusted_proxies = [\"…\"]` with the proxy's network",
-            );
-        }
-        Some(if required { ProxyProtocol::Required } else { ProxyProtocol::Refused })
-    });
+    let (trusted_proxies, proxy_protocol) = read_facing::proxies(&table);
     let tls_profile = table.value("tls_profile").map_or(Some(None), |value| value.choice(&PROFILES).map(Some));
     let client_certificates = read_facing::client_certificates(&table);
     let bind = bind?;

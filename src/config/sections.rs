@@ -96,8 +96,9 @@ pub enum Protocol {
 }
 
 /// Whether connections begin with a PROXY header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProxyProtocol {
+    #[default]
     Refused,
     Required,
 }

@@ -28,7 +28,11 @@ pub fn value(config: &Config) -> Value {
             "master_key": config.gateway.master_key,
         },
         "listener": config.listeners.iter().map(listener).collect::<Vec<_>>(),
-        "redirect": { "bind": config.redirect.bind },
+        "redirect": {
+            "bind": config.redirect.bind,
+            "trusted_proxies": config.redirect.trusted_proxies,
+            "proxy_protocol": config.redirect.proxy_protocol == ProxyProtocol::Required,
+        },
         "operations": { "bind": config.operations.bind },
         "tls": {
             "profile": profile(config.tls.profile),

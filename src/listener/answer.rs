@@ -16,6 +16,7 @@ use kernel::request::ExtendedConnect;
 use kernel::request::framing::{FramingFault, Intent};
 use tracing::error;
 
+use super::caps::Standing;
 use super::facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts};
 use super::flow::{Flow, Watched};
 use super::gate::{Junction, OpenRequest, StaysOpen, Verdict};
@@ -43,6 +44,7 @@ pub(super) struct Answering<H> {
     /// From now on every HTTP/1.1 answer says that the connection ends with it.
     pub closing: Arc<AtomicBool>,
     pub head_fields_max: usize,
+    pub standing: Arc<Standing>,
 }
 
 /// A request with what goes with it.
@@ -91,6 +93,7 @@ impl<H: Handler> Answering<H> {
     }
 
     fn meet(&self, request: &Request<Incoming>) -> Result<Met, HandlerAbort> {
+        self.standing.ask();
         let connection = Arc::clone(&self.connection);
         match self.connection.protocol {
             Protocol::Http1 => {

@@ -23,11 +23,12 @@ use super::caps::{AddressPlace, Place, Shares};
 use super::cut::{self, Cuttable, Outcome};
 use super::deadline::Timed;
 use super::facts::{ConnectionFacts, Protocol, TlsFacts};
+use super::front::Front;
 use super::handler::{Handler, Meeting};
 use super::http;
-use super::proxy_protocol::{self, ProxyHeaderFault, Stated};
+use super::proxy_protocol::ProxyHeaderFault;
 use super::refusals::Refusals;
-use super::settings::{ProxyHeader, Settings};
+use super::settings::Settings;
 use super::tls::{self, ServerTls};
 
 /// What the connections of one listener share.
@@ -56,6 +57,8 @@ pub(super) enum ConnectionFault {
     AddressFull,
     #[error("the gateway is nearly full, and the connection is not for its own host")]
     NearlyFull,
+    #[error("it asked for nothing while the listener was full, and made room")]
+    MadeRoom,
     #[error("no certificate was shown that the listener accepts: {0}")]
     ClientCertificate(io::Error),
     #[error("the TLS handshake failed: {0}")]
@@ -78,7 +81,7 @@ impl ConnectionFault {
         match self {
             Self::NotAProxy | Self::ProxyHeader(_) | Self::ProxyHeaderTimedOut(_) => Some(Meeting::ProxyHeader),
             Self::AddressFull => Some(Meeting::AddressFull),
-            Self::NearlyFull => Some(Meeting::ListenerFull),
+            Self::NearlyFull | Self::MadeRoom => Some(Meeting::ListenerFull),
             Self::ClientCertificate(_) => Some(Meeting::ClientCertificate),
             Self::Handshake(_) | Self::HandshakeTimedOut(_) | Self::UnknownServerName => Some(Meeting::Handshake),
             Self::Challenge => Some(Meeting::Challenge),
@@ -99,7 +102,17 @@ pub(super) async fn run<H: Handler>(
     peer: SocketAddr,
     place: Place,
 ) -> Result<(), ConnectionFault> {
-    let opening = open(&shared, stream, peer, place);
+    let standing = place.standing();
+    tokio::select! {
+        ended = live(&shared, stream, peer, place) => ended,
+        // It has asked for nothing yet, and somebody else came.
+        () = standing.lost() => Err(ConnectionFault::MadeRoom),
+    }
+}
+
+async fn live<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, peer: SocketAddr, place: Place) -> Result<(), ConnectionFault> {
+    let standing = place.standing();
+    let opening = open(shared, stream, peer, place);
     let (facts, stream) = tokio::select! {
         opened = opening => {
             let meeting = opened.as_ref().map_or_else(ConnectionFault::meeting, |_| Some(Meeting::Opened));
@@ -109,13 +122,13 @@ pub(super) async fn run<H: Handler>(
             opened?
         }
         // Who was let in gets to ask; who does not begin is not waited for.
-        () = lingered(&shared) => return Err(ConnectionFault::ShuttingDown),
+        () = lingered(shared) => return Err(ConnectionFault::ShuttingDown),
     };
     shared.handler.shook_hands(&facts);
     let facts = Arc::new(facts);
     match facts.protocol {
-        Protocol::Http1 => http::serve_http1(&shared, facts, stream).await?,
-        Protocol::Http2 => http::serve_http2(&shared, facts, stream).await?,
+        Protocol::Http1 => http::serve_http1(shared, facts, stream, standing).await?,
+        Protocol::Http2 => http::serve_http2(shared, facts, stream, standing).await?,
     }
     Ok(())
 }
@@ -131,7 +144,14 @@ async fn open<H>(
     peer: SocketAddr,
     place: Place,
 ) -> Result<(ConnectionFacts, Stream), ConnectionFault> {
-    let (client, address_place) = meet_client(shared, &mut stream, peer).await?;
+    let settings = &shared.settings;
+    let front = Front {
+        trusted_proxies: &settings.trusted_proxies,
+        proxy_header: settings.proxy_header,
+        deadline: settings.deadlines.proxy_header,
+        shares: &shared.shares,
+    };
+    let (client, address_place) = front.meet(&mut stream, peer).await?;
     let deadline = shared.settings.deadlines.handshake;
     // Before the handshake, so that no change between it and the watch goes unseen.
     let clients = shared.tls.clients();
@@ -180,32 +200,6 @@ fn watch<H>(shared: &Shared<H>, watching: impl Future<Output = Outcome> + Send +
             tracing::info!(client.address = %client.ip(), "a connection was cut: its client certificate is accepted no more");
         }
     });
-}
-
-/// Finds out who the client is, and whether its address may have one more connection. A trusted proxy has no share of
-/// its own: its clients do.
-async fn meet_client<H>(
-    shared: &Shared<H>,
-    stream: &mut TcpStream,
-    peer: SocketAddr,
-) -> Result<(SocketAddr, Option<AddressPlace>), ConnectionFault> {
-    let is_trusted = shared.settings.trusted_proxies.contains(ClientAddress::new(peer.ip()));
-    let client = match shared.settings.proxy_header {
-        ProxyHeader::Refuse if is_trusted => return Ok((peer, None)),
-        ProxyHeader::Refuse => peer,
-        ProxyHeader::Require if !is_trusted => return Err(ConnectionFault::NotAProxy),
-        ProxyHeader::Require => {
-            let deadline = shared.settings.deadlines.proxy_header;
-            let header = timeout(deadline, proxy_protocol::read(stream)).await;
-            match header.map_err(|_| ConnectionFault::ProxyHeaderTimedOut(deadline))?? {
-                Stated::Client(client) => client,
-                Stated::Proxy => return Ok((peer, None)),
-            }
-        }
-    };
-    let key = ClientAddress::new(client.ip()).key();
-    let place = shared.shares.take_for(key).ok_or(ConnectionFault::AddressFull)?;
-    Ok((client, Some(place)))
 }
 
 /// The client's part is read first; keys are computed only for a hello that can be answered, and for so many at a time.

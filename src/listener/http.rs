@@ -13,6 +13,7 @@ use kernel::request::framing::HeadBounds;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::answer::Answering;
+use super::caps::Standing;
 use super::connection::{Shared, Stream};
 use super::facts::ConnectionFacts;
 use super::flow::Flow;
@@ -22,10 +23,15 @@ use super::handler::Handler;
 use super::settings::Deadlines;
 use super::streams::Streams;
 
-pub(super) async fn serve_http1<H: Handler>(shared: &Shared<H>, facts: Arc<ConnectionFacts>, stream: Stream) -> Result<(), hyper::Error> {
+pub(super) async fn serve_http1<H: Handler>(
+    shared: &Shared<H>,
+    facts: Arc<ConnectionFacts>,
+    stream: Stream,
+    standing: Arc<Standing>,
+) -> Result<(), hyper::Error> {
     let bounds = shared.settings.bounds;
     let head = HeadBounds { bytes: bounds.head_bytes, fields: bounds.head_fields, ..HeadBounds::default() };
-    let answering = answering(shared, facts);
+    let answering = answering(shared, facts, standing);
     let closing = Arc::clone(&answering.closing);
     let gate = Gate::new(stream, head, shared.settings.deadlines, Arc::clone(&answering.junction), shared.tasks.clone());
     let service = service_fn(move |request| answering.clone().answer(request));
@@ -64,9 +70,14 @@ pub(super) async fn serve_http1<H: Handler>(shared: &Shared<H>, facts: Arc<Conne
     }
 }
 
-pub(super) async fn serve_http2<H: Handler>(shared: &Shared<H>, facts: Arc<ConnectionFacts>, stream: Stream) -> Result<(), hyper::Error> {
+pub(super) async fn serve_http2<H: Handler>(
+    shared: &Shared<H>,
+    facts: Arc<ConnectionFacts>,
+    stream: Stream,
+    standing: Arc<Standing>,
+) -> Result<(), hyper::Error> {
     let bounds = shared.settings.bounds;
-    let answering = answering(shared, facts);
+    let answering = answering(shared, facts, standing);
     let (junction, flow) = (Arc::clone(&answering.junction), Arc::clone(&answering.flow));
     let service = service_fn(move |request| answering.clone().answer(request));
     let stream = Counted::new(stream, flow.allowance());
@@ -121,7 +132,7 @@ pub(super) async fn serve_http2<H: Handler>(shared: &Shared<H>, facts: Arc<Conne
     }
 }
 
-fn answering<H: Handler>(shared: &Shared<H>, connection: Arc<ConnectionFacts>) -> Answering<H> {
+fn answering<H: Handler>(shared: &Shared<H>, connection: Arc<ConnectionFacts>, standing: Arc<Standing>) -> Answering<H> {
     Answering {
         handler: shared.handler.clone(),
         connection,
@@ -129,6 +140,7 @@ fn answering<H: Handler>(shared: &Shared<H>, connection: Arc<ConnectionFacts>) -
         flow: Arc::new(Flow::new()),
         closing: Arc::default(),
         head_fields_max: shared.settings.bounds.head_fields,
+        standing,
     }
 }
 

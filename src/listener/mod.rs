@@ -13,6 +13,7 @@ mod deadline;
 mod facts;
 mod flow;
 mod frames;
+mod front;
 mod gate;
 mod handler;
 mod http;
@@ -34,7 +35,7 @@ pub use gate::StaysOpen;
 
 pub use facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts, TlsFacts};
 pub use handler::{Handler, HandlerAbort, Meeting};
-pub use redirect::{NAME as REDIRECT, Redirecting, Told, Ways, adopt as adopt_redirect, bind as bind_redirect};
+pub use redirect::{NAME as REDIRECT, RedirectSettings, Redirecting, Told, Ways, adopt as adopt_redirect, bind as bind_redirect};
 pub use refusals::{Refusals, Refused};
 pub use settings::{Bounds, Deadlines, Protocols, ProxyHeader, Settings};
 pub use tls::{Certificate, CertificateFault, ClientAuthority, Demand, Profile, Revocation, ServerTls, TlsFault};

@@ -30,11 +30,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accept::{self, BindFault};
-use super::caps::Shares;
+use super::caps::{Place, Shares};
 use super::deadline::Timed;
+use super::front::Front;
 use super::gate::{Gate, Junction};
 use super::refusals::Refusals;
-use super::settings::{Bounds, Deadlines};
+use super::settings::{Bounds, Deadlines, ProxyHeader};
 use crate::web::body::{self, Body};
 
 /// What the listener asks about a request.
@@ -69,38 +70,41 @@ impl Told {
     }
 }
 
+/// The listener for plain HTTP, as it is configured.
+#[derive(Clone, Debug)]
+pub struct RedirectSettings {
+    pub bind: SocketAddr,
+    pub bounds: Bounds,
+    pub deadlines: Deadlines,
+    pub trusted_proxies: TrustedProxies,
+    pub proxy_header: ProxyHeader,
+}
+
 /// The listener, with its socket.
 #[derive(Debug)]
 pub struct Redirecting {
     socket: tokio::net::TcpListener,
     local: SocketAddr,
-    bounds: Bounds,
-    deadlines: Deadlines,
+    settings: RedirectSettings,
     shares: Shares,
     refusals: Arc<Refusals>,
 }
 
 /// Takes the address. Call it within the runtime.
-pub fn bind(address: SocketAddr, bounds: Bounds, deadlines: Deadlines, shares: &Shares) -> Result<Redirecting, BindFault> {
-    let fault = |cause| BindFault { name: NAME.into(), address, cause };
-    let socket = accept::listen(address).map_err(fault)?;
+pub fn bind(settings: RedirectSettings, shares: &Shares) -> Result<Redirecting, BindFault> {
+    let fault = |cause| BindFault { name: NAME.into(), address: settings.bind, cause };
+    let socket = accept::listen(settings.bind).map_err(fault)?;
     let local = socket.local_addr().map_err(fault)?;
-    Ok(Redirecting { socket, local, bounds, deadlines, shares: shares.clone(), refusals: Arc::default() })
+    Ok(Redirecting { socket, local, settings, shares: shares.clone(), refusals: Arc::default() })
 }
 
 /// The same on a socket that somebody else opened: the service manager, or the process before this one.
-pub fn adopt(
-    address: SocketAddr,
-    socket: std::net::TcpListener,
-    bounds: Bounds,
-    deadlines: Deadlines,
-    shares: &Shares,
-) -> Result<Redirecting, BindFault> {
-    let fault = |cause| BindFault { name: NAME.into(), address, cause };
+pub fn adopt(settings: RedirectSettings, socket: std::net::TcpListener, shares: &Shares) -> Result<Redirecting, BindFault> {
+    let fault = |cause| BindFault { name: NAME.into(), address: settings.bind, cause };
     socket.set_nonblocking(true).map_err(fault)?;
     let socket = tokio::net::TcpListener::from_std(socket).map_err(fault)?;
     let local = socket.local_addr().map_err(fault)?;
-    Ok(Redirecting { socket, local, bounds, deadlines, shares: shares.clone(), refusals: Arc::default() })
+    Ok(Redirecting { socket, local, settings, shares: shares.clone(), refusals: Arc::default() })
 }
 
 impl Redirecting {
@@ -122,29 +126,66 @@ impl Redirecting {
 
     /// Accepts until `shutdown`; connections are served on `tasks`.
     pub async fn serve(self, ways: Arc<dyn Ways>, shutdown: CancellationToken, tasks: TaskTracker) {
+        // The socket goes with this future, whatever its connections still have to say.
+        let Self { socket, local, settings, shares, refusals } = self;
+        let shared = Arc::new(Plainly { local, settings, shares, refusals });
         loop {
             let accepted = tokio::select! {
                 // The listener shuts down.
                 () = shutdown.cancelled() => return,
                 // A connection came, or could not come.
-                accepted = self.socket.accept() => accepted,
+                accepted = socket.accept() => accepted,
             };
             let Ok((stream, peer)) = accepted else {
                 tokio::time::sleep(BACK_OFF).await;
                 continue;
             };
-            let Some(place) = self.shares.take() else {
-                self.refusals.count(ConnectionFault::ListenerFull, peer.ip());
+            let Some(place) = shared.shares.take() else {
+                shared.refusals.count(ConnectionFault::ListenerFull, peer.ip());
                 continue;
             };
-            let Some(address_place) = self.shares.take_for(ClientAddress::new(peer.ip()).key()) else {
-                self.refusals.count(ConnectionFault::AddressFull, peer.ip());
-                continue;
-            };
-            let stream = Timed::new(stream, self.deadlines.write, (place, address_place));
-            let met = Met { ways: Arc::clone(&ways), peer, port: self.local.port() };
-            tasks.spawn(serve(stream, self.bounds, self.deadlines, met, (tasks.clone(), shutdown.clone())));
+            let (ways, shared) = (Arc::clone(&ways), Arc::clone(&shared));
+            let (standing, life) = (place.standing(), (tasks.clone(), shutdown.clone()));
+            tasks.spawn(async move {
+                let refusals = Arc::clone(&shared.refusals);
+                tokio::select! {
+                    () = shared.meet(stream, peer, place, ways, life) => {}
+                    // Somebody else came while there was no place left.
+                    () = standing.lost() => refusals.count(ConnectionFault::ListenerFull, peer.ip()),
+                }
+            });
         }
+    }
+}
+
+/// What the connections share.
+struct Plainly {
+    local: SocketAddr,
+    settings: RedirectSettings,
+    shares: Shares,
+    refusals: Arc<Refusals>,
+}
+
+impl Plainly {
+    async fn meet(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        place: Place,
+        ways: Arc<dyn Ways>,
+        (tasks, shutdown): (TaskTracker, CancellationToken),
+    ) {
+        let RedirectSettings { bounds, deadlines, trusted_proxies, proxy_header, .. } = &self.settings;
+        let (deadline, shares) = (deadlines.proxy_header, &self.shares);
+        let front = Front { trusted_proxies, proxy_header: *proxy_header, deadline, shares };
+        let (client, address_place) = match shutdown.run_until_cancelled(front.meet(&mut stream, peer)).await {
+            Some(Ok(met)) => met,
+            Some(Err(fault)) => return self.refusals.note(&fault, peer.ip()),
+            None => return,
+        };
+        let stream = Timed::new(stream, deadlines.write, (place, address_place));
+        let met = Met { ways, peer: client, port: self.local.port() };
+        serve(stream, *bounds, *deadlines, met, (tasks, shutdown)).await;
     }
 }
 

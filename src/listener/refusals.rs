@@ -37,7 +37,7 @@ impl Refusals {
         let fault = match fault {
             ConnectionFault::NotAProxy | ConnectionFault::ProxyHeader(_) | ConnectionFault::ProxyHeaderTimedOut(_) => Fault::ProxyHeader,
             ConnectionFault::AddressFull => Fault::AddressFull,
-            ConnectionFault::NearlyFull => Fault::ListenerFull,
+            ConnectionFault::NearlyFull | ConnectionFault::MadeRoom => Fault::ListenerFull,
             ConnectionFault::ClientCertificate(_) => Fault::ClientCertificate,
             ConnectionFault::Handshake(_) | ConnectionFault::HandshakeTimedOut(_) => Fault::Handshake,
             ConnectionFault::UnknownServerName => Fault::ServerName,

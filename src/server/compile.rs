@@ -223,12 +223,27 @@ pub fn listener_settings(config: &Config, listener: &config::Listener) -> listen
             (true, true) | (false, false) => Protocols::Http2AndHttp1,
         },
         trusted_proxies: TrustedProxies::new(listener.trusted_proxies.clone()),
-        proxy_header: match listener.proxy_protocol {
-            ProxyProtocol::Refused => ProxyHeader::Refuse,
-            ProxyProtocol::Required => ProxyHeader::Require,
-        },
+        proxy_header: proxy_header(listener.proxy_protocol),
         bounds: bounds(config),
         deadlines: deadlines(config),
+    }
+}
+
+/// The listener that only redirects.
+pub fn redirect_settings(config: &Config, bind: SocketAddr) -> listener::RedirectSettings {
+    listener::RedirectSettings {
+        bind,
+        bounds: bounds(config),
+        deadlines: deadlines(config),
+        trusted_proxies: TrustedProxies::new(config.redirect.trusted_proxies.clone()),
+        proxy_header: proxy_header(config.redirect.proxy_protocol),
+    }
+}
+
+const fn proxy_header(wanted: ProxyProtocol) -> ProxyHeader {
+    match wanted {
+        ProxyProtocol::Refused => ProxyHeader::Refuse,
+        ProxyProtocol::Required => ProxyHeader::Require,
     }
 }
 

@@ -44,8 +44,8 @@ pub(super) fn bind_listeners(
     let redirecting = match config.redirect.bind {
         None => None,
         Some(address) => Some(match sockets.take(listener::REDIRECT, address, &known)? {
-            Some(socket) => listener::adopt_redirect(address, socket, bounds, compile::deadlines(config), &shares)?,
-            None => listener::bind_redirect(address, bounds, compile::deadlines(config), &shares)?,
+            Some(socket) => listener::adopt_redirect(compile::redirect_settings(config, address), socket, &shares)?,
+            None => listener::bind_redirect(compile::redirect_settings(config, address), &shares)?,
         }),
     };
     let address = config.operations.bind;

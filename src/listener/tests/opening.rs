@@ -215,11 +215,50 @@ async fn a_client_behind_a_proxy_has_its_own_share() {
 async fn a_full_listener_drops_what_comes_and_recovers() {
     let bounds = Bounds { connections: 1, ..Bounds::default() };
     let stand = start_with(Settings { bounds, ..settings() }, Profile::Modern);
-    let only = stand.connect().await;
+    let only = asked(&stand).await;
     assert!(shake(&stand, HTTP1).await.is_err());
     drop(only);
     let again = async { while shake(&stand, HTTP1).await.is_err() {} };
     tokio::time::timeout(PATIENCE, again).await.expect("the place was not given back");
+}
+
+/// A connection that was answered once and stays open.
+async fn asked(stand: &Stand) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let mut stream = stand.connect().await;
+    stream.write_all(b"GET /a HTTP/1.1\r\nHost: app.test\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    stream
+}
+
+#[tokio::test]
+async fn who_asks_for_nothing_makes_room_the_oldest_first() {
+    let bounds = Bounds { connections: 3, ..Bounds::default() };
+    let stand = start_with(Settings { bounds, ..settings() }, Profile::Modern);
+    let mut good = asked(&stand).await;
+    let mut silent = TcpStream::connect(stand.address).await.unwrap();
+    let mut shaken = stand.connect().await;
+    // The silent one goes, then the one that shook hands, then the one that came for the first.
+    let second = asked(&stand).await;
+    assert!(matches!(silent.read(&mut [0; 8]).await, Ok(0) | Err(_)));
+    let third = asked(&stand).await;
+    assert!(matches!(shaken.read(&mut [0; 8]).await, Ok(0) | Err(_)));
+    // All that are left have asked: nobody makes room, and nobody gets any.
+    assert!(shake(&stand, HTTP1).await.is_err());
+    good.write_all(REQUEST.as_bytes()).await.unwrap();
+    assert!(read_to_end(&mut good).await.contains("HTTP/1.1 200"), "who asked stays");
+    drop((second, third, good));
+    // Places that were lost are given back once.
+    let three = async {
+        loop {
+            let tried = [shake(&stand, HTTP1).await, shake(&stand, HTTP1).await, shake(&stand, HTTP1).await];
+            if tried.iter().all(Result::is_ok) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, three).await.expect("places were lost for good");
 }
 
 #[tokio::test]
@@ -235,7 +274,7 @@ async fn listeners_that_share_count_together() {
     let bounds = Bounds { connections: 1, ..Bounds::default() };
     let shares = Shares::new(&bounds, None);
     let (first, second) = (start_sharing(&shares), start_sharing(&shares));
-    let only = first.connect().await;
+    let only = asked(&first).await;
     assert!(shake(&second, HTTP1).await.is_err());
     drop(only);
     let again = async { while shake(&second, HTTP1).await.is_err() {} };
@@ -247,9 +286,9 @@ async fn the_last_places_are_for_the_gateways_own_host() {
     let bounds = Bounds { connections: 32, ..Bounds::default() };
     let stand = start_sharing(&Shares::new(&bounds, Some(kernel::request::host::Host::parse("other.test").unwrap())));
     let mut open = Vec::new();
-    while let Ok(stream) = shake(&stand, HTTP1).await {
-        open.push(stream);
+    for _ in 0..30 {
+        open.push(asked(&stand).await);
     }
-    assert_eq!(open.len(), 30);
+    assert!(shake(&stand, HTTP1).await.is_err());
     open.push(shake(&stand, Offer { name: "other.test", ..HTTP1 }).await.unwrap());
 }

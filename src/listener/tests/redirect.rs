@@ -33,8 +33,14 @@ struct Plain {
 }
 
 fn start_plain(bounds: Bounds) -> Plain {
+    start_behind(bounds, TrustedProxies::default(), ProxyHeader::Refuse)
+}
+
+fn start_behind(bounds: Bounds, trusted_proxies: TrustedProxies, proxy_header: ProxyHeader) -> Plain {
     let shares = Shares::new(&bounds, None);
-    let bound = bind_redirect("127.0.0.1:0".parse().unwrap(), bounds, Deadlines::default(), &shares).unwrap();
+    let bind = "127.0.0.1:0".parse().unwrap();
+    let bound =
+        bind_redirect(RedirectSettings { bind, bounds, deadlines: Deadlines::default(), trusted_proxies, proxy_header }, &shares).unwrap();
     let (address, map, shutdown, tasks) = (bound.local_addr(), Arc::<Map>::default(), CancellationToken::new(), TaskTracker::new());
     tasks.spawn(bound.serve(Arc::<Map>::clone(&map), shutdown.clone(), tasks.clone()));
     Plain { address, map, _shutdown: shutdown.drop_guard() }
@@ -154,4 +160,41 @@ async fn an_address_has_its_share_of_plain_connections_too() {
     let plain = start_plain(Bounds { connections_per_address: 1, ..Bounds::default() });
     let _open = TcpStream::connect(plain.address).await.unwrap();
     assert_eq!(plain.get("/", "app.test").await, "");
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_client_is_whom_the_proxy_names() {
+    let bounds = Bounds { connections_per_address: 1, ..Bounds::default() };
+    let loopback = TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
+    let plain = start_behind(bounds, loopback, ProxyHeader::Require);
+    let header = |client: &str| format!("PROXY TCP4 {client} 10.0.0.1 8080 80\r\n");
+    let ask = "GET /a HTTP/1.1\r\nHost: app.test\r\n\r\n";
+    let mut waits = TcpStream::connect(plain.address).await.unwrap();
+    waits.write_all(header("192.0.2.7").as_bytes()).await.unwrap();
+    let other = plain.send(&format!("{}{ask}", header("192.0.2.8"))).await;
+    assert_eq!((statuses(&other), location(&other)), (vec!["308"], Some("https://app.test/a")));
+    // The first one has its place only once its header was read.
+    while !plain.send(&format!("{}{ask}", header("192.0.2.7"))).await.is_empty() {}
+    for refused in [ask.to_owned(), format!("PROXY TCP4 nonsense\r\n{ask}")] {
+        assert_eq!(plain.send(&refused).await, "", "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_header_of_somebody_else_is_not_believed() {
+    for (trusted, header) in [(vec!["192.0.2.0/24".parse().unwrap()], ProxyHeader::Require), (vec![], ProxyHeader::Refuse)] {
+        let plain = start_behind(Bounds::default(), TrustedProxies::new(trusted), header);
+        let answer = plain.send("PROXY TCP4 192.0.2.7 10.0.0.1 8080 80\r\nGET /a HTTP/1.1\r\nHost: app.test\r\n\r\n").await;
+        assert!(!answer.contains("308"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_listener_is_closed_while_a_connection_is_open() {
+    let plain = start_plain(Bounds::default());
+    let _open = TcpStream::connect(plain.address).await.unwrap();
+    let address = plain.address;
+    drop(plain);
+    let refused = async { while TcpStream::connect(address).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, refused).await.expect("the socket stayed open");
 }
