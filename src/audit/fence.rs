@@ -20,7 +20,7 @@ use super::recover::StartFault;
 
 /// The right to write a log. Given up when dropped.
 pub struct Fence {
-    _lock: File,
+    lock: File,
     lock_path: PathBuf,
     /// Device and inode of the lock that was taken, and of the epoch that was written.
     lock_identity: (u64, u64),
@@ -49,7 +49,7 @@ impl Fence {
         let lock_identity = lock.metadata().map_err(|source| StartFault::Io { path: lock_path.clone(), source })?;
         let lock_identity = identity(&lock_identity);
         let (epoch_path, head_path) = (layout::epoch(folder), head.to_owned());
-        Ok(Self { _lock: lock, lock_path, lock_identity, epoch_identity: None, epoch_path, head_path, epoch: 0 })
+        Ok(Self { lock, lock_path, lock_identity, epoch_identity: None, epoch_path, head_path, epoch: 0 })
     }
 
     /// The head that was signed last, as remembered outside of the folder.
@@ -91,8 +91,11 @@ impl Fence {
 
     /// A look before every write: whether lock and epoch are the files that they were. Two questions to the system.
     pub fn look(&self) -> Result<(), LogFault> {
-        if standing(&self.lock_path) != Some(self.lock_identity) {
-            return Err(LogFault::Superseded(self.lock_path.clone()));
+        match standing(&self.lock_path) {
+            // Taken away, with its folder or alone: nobody can have it yet.
+            None => return Err(LogFault::Gone(self.lock_path.clone())),
+            found if found == Some(self.lock_identity) => {}
+            Some(_) => return Err(LogFault::Superseded(self.lock_path.clone())),
         }
         match standing(&self.epoch_path) {
             None => Err(LogFault::Gone(self.epoch_path.clone())),
@@ -111,14 +114,28 @@ impl Fence {
         }
     }
 
-    /// Puts the epoch back where its file went with the others.
+    /// Puts lock and epoch back where their files went with the others. Whoever took the lock meanwhile has raised the epoch, or
+    /// is about to: then this process has no right any more.
     pub fn restore(&mut self, media: &dyn Media) -> Result<(), LogFault> {
+        if standing(&self.lock_path).is_none() {
+            self.take_again()?;
+        }
         if standing(&self.epoch_path).is_none() {
             let path = self.epoch_path.clone();
             media.replace(&path, self.epoch_text().as_bytes()).map_err(|source| LogFault::Write { path, source })?;
             self.epoch_identity = standing(&self.epoch_path);
         }
         self.hold(media)
+    }
+
+    /// Takes a lock in the place of the one that was removed, and only then looks whether somebody else had it in between.
+    fn take_again(&mut self) -> Result<(), LogFault> {
+        let gone = || LogFault::Gone(self.lock_path.clone());
+        let folder = self.lock_path.parent().filter(|folder| folder.is_dir()).ok_or_else(gone)?;
+        let lock = take_lock(folder, &self.lock_path).map_err(|_| gone())?;
+        let identity = lock.metadata().map(|found| identity(&found)).map_err(|_| gone())?;
+        (self.lock, self.lock_identity) = (lock, identity);
+        Ok(())
     }
 
     /// Remembers a head outside of the folder, on disk when this returns.

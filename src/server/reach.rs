@@ -46,11 +46,11 @@ pub fn reach(config: &Config, folder: &Path, seen: &Seen, program: &Path) -> Rea
     Reach { read, write: whole(write), run, ports }
 }
 
-/// From the root, so that they can be compared; what is not there yet stays as it is written.
+/// From the root, so that they can be compared, also what is not there at the moment.
 fn whole(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
     for path in &mut paths {
         let given = if path.as_os_str().is_empty() { Path::new(".") } else { path.as_path() };
-        *path = given.canonicalize().unwrap_or_else(|_| given.to_owned());
+        *path = given.canonicalize().or_else(|_| std::path::absolute(given)).unwrap_or_else(|_| given.to_owned());
     }
     paths.sort();
     paths.dedup();

@@ -170,3 +170,33 @@ fn where_locks_do_nothing_the_later_of_two_processes_signs_and_the_earlier_one_s
     second.shutdown();
     assert_eq!(check_log(folder.path()).findings, []);
 }
+
+/// Takes something away from a running log; once `mend` has run, the log goes on by itself, whole, and with its lock.
+fn check_goes_on(harm: impl FnOnce(&Path), mend: impl FnOnce(&Path)) {
+    let world = World::new();
+    let recorder = world.open("state/head").unwrap();
+    let runtime = runtime();
+    runtime.block_on(recorder.keep(allow(1))).unwrap();
+    harm(&world.path("log"));
+    assert_eq!(runtime.block_on(recorder.keep(sign_in())), Err(Failure::Audit));
+    mend(&world.path("log"));
+    while !recorder.is_available() {
+        std::thread::yield_now();
+    }
+    runtime.block_on(recorder.keep(allow(2))).unwrap();
+    assert!(matches!(world.open("state/head"), Err(StartFault::Locked(_))), "it has its lock");
+    recorder.shutdown();
+    let events: Vec<_> = records(&world.path("log")).iter().map(|one| one["unmapped"]["portcullis"]["event"].clone()).collect();
+    assert_eq!(events, ["decision", "log_recovered", "decision"]);
+    assert_eq!(check_log(&world.path("log")).findings, []);
+}
+
+#[test]
+fn a_folder_that_was_moved_away_and_back_is_gone_on_with() {
+    check_goes_on(|log| fs::rename(log, log.with_file_name("away")).unwrap(), |log| fs::rename(log.with_file_name("away"), log).unwrap());
+}
+
+#[test]
+fn a_lock_that_was_removed_is_taken_again_where_nobody_had_it_meanwhile() {
+    check_goes_on(|log| fs::remove_file(layout::lock(log)).unwrap(), |_| {});
+}
