@@ -8,6 +8,8 @@ mod canary;
 mod change;
 #[path = "process/commands.rs"]
 mod commands;
+#[path = "process/damage.rs"]
+mod damage;
 #[path = "process/faults.rs"]
 mod faults;
 #[path = "process/kills.rs"]

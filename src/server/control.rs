@@ -7,6 +7,7 @@ mod connections;
 mod lines;
 mod privacy;
 mod readings;
+mod socket;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,16 +17,16 @@ use kernel::event::{AccountChange, AccountFacts, Body, ChangedBy, Consulted, Ent
 use kernel::identity::{Email, Subject};
 use kernel::session::token::Purpose;
 use kernel::session::{EndReason, SessionId};
-use rustix::fs::{Mode, chmod};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 pub use self::connections::ConnectionLine;
 pub use self::privacy::ErasedPage;
+pub(super) use self::socket::serve;
+pub use self::socket::{adopt, listen};
 
 use self::lines::{session_line, user_line};
 use crate::audit::sinks::SinkReport;
@@ -139,55 +140,6 @@ pub enum ControlFault {
 #[must_use]
 pub fn path(state_dir: &Path) -> PathBuf {
     state_dir.join("control.sock")
-}
-
-/// Opens the socket. One that a dead gateway left behind is replaced; one that answers is not.
-pub async fn listen(state_dir: &Path) -> Result<UnixListener, ControlFault> {
-    let path = path(state_dir);
-    let fault = |cause| ControlFault::Socket { path: path.clone(), cause };
-    if UnixStream::connect(&path).await.is_ok() {
-        return Err(fault(std::io::Error::new(std::io::ErrorKind::AddrInUse, "another gateway is running with this state_dir")));
-    }
-    match std::fs::remove_file(&path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(fault(error)),
-    }
-    // `state_dir` is the owner's alone, so nobody reaches the socket before its mode is set.
-    let listener = UnixListener::bind(&path).map_err(fault)?;
-    chmod(&path, Mode::RUSR | Mode::WUSR).map_err(|error| fault(error.into()))?;
-    Ok(listener)
-}
-
-/// Takes the socket over from the process before this one.
-pub fn adopt(socket: std::os::unix::net::UnixListener, state_dir: &Path) -> Result<UnixListener, ControlFault> {
-    let taken = socket.set_nonblocking(true).and_then(|()| UnixListener::from_std(socket));
-    taken.map_err(|cause| ControlFault::Socket { path: path(state_dir), cause })
-}
-
-/// Serves orders until shutdown.
-pub async fn serve(listener: UnixListener, gateway: Arc<Gateway>, shutdown: CancellationToken) {
-    loop {
-        // Either the gateway stops, or another operator comes.
-        let accepted = tokio::select! {
-            () = shutdown.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let gateway_of_order = Arc::clone(&gateway);
-                gateway.tasks.spawn(async move {
-                    if let Ok(Err(error)) = timeout(ORDER_TIME, attend(stream, gateway_of_order)).await {
-                        tracing::warn!(error = %error, "an order at the control socket was not answered");
-                    }
-                });
-            }
-            Err(error) => {
-                tracing::error!(error = %error, "the control socket does not accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
 }
 
 async fn attend(stream: UnixStream, gateway: Arc<Gateway>) -> std::io::Result<()> {
@@ -390,6 +342,5 @@ const NOT_YOURS: &str = "only the gateway's own user and root may give orders";
 /// Time for one order, both sides.
 const ORDER_TIME: Duration = Duration::from_secs(10);
 const ORDER_BYTES_MAX: u64 = 64 * 1024;
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long an invitation is good.
 const INVITE_TIME: Duration = Duration::from_secs(24 * 3_600);

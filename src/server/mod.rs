@@ -266,7 +266,7 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
         gateway.tasks.spawn(bound.serve(door, shutdown.clone(), listener_tasks));
     }
     gateway.tasks.spawn(operations::serve(operations, Arc::clone(&gateway), shutdown.clone()));
-    gateway.tasks.spawn(control::serve(control, Arc::clone(&gateway), shutdown.clone()));
+    gateway.tasks.spawn(control::serve(control, Arc::clone(&server), shutdown.clone()));
     server.begin_duties().await;
     gateway.tasks.spawn(Arc::clone(&server).follow_issued(shutdown.clone()));
     gateway.tasks.spawn(detection::run(Arc::clone(&gateway), watch, signals, Arc::clone(&notifier), shutdown.clone()));
@@ -321,6 +321,13 @@ impl Server {
         self.gateway.sinks.stop(SINK_GRACE).await;
         if let Err(error) = std::fs::remove_file(control::path(&self.config.load().gateway.state_dir)) {
             tracing::warn!(error = %error, "the control socket could not be removed");
+        }
+    }
+
+    /// The one that another process would get. None where this one stops, and gives nothing away any more.
+    fn replace_control_socket(&self, socket: OwnedFd) {
+        if let Some(known) = self.sockets().iter_mut().find(|(name, _)| name == upgrade::CONTROL_SOCKET) {
+            known.1 = socket;
         }
     }
 

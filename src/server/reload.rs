@@ -9,6 +9,7 @@ use kernel::event::{Body as EventBody, ChangedBy, EntityChange, EntityFacts, Eve
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::compile::{self, CompileFault};
@@ -42,6 +43,11 @@ pub enum ReloadFault {
 }
 
 impl ReloadFault {
+    /// Whether the same files may be taken in a while.
+    const fn passes(&self) -> bool {
+        matches!(self, Self::Audit(_) | Self::Task(_))
+    }
+
     /// The reasons, short: the whole report stands in the log of the process.
     fn summary(&self) -> String {
         match self {
@@ -66,8 +72,10 @@ impl Server {
                 tracing::info!(config = %self.gateway.snapshot.load().hash, "configuration reloaded");
             }
             Err(fault) => {
-                // What was refused is not tried again until it changes.
-                self.seen.store(Arc::new(before));
+                // What was refused is not tried again until it changes, but for what could only not be recorded.
+                if !fault.passes() {
+                    self.seen.store(Arc::new(before));
+                }
                 self.gateway.metrics.reloaded(Reload::Refused);
                 self.gateway.metrics.gauges().configuration_refused.set(1);
                 self.note_refusal(fault.summary());
@@ -172,7 +180,10 @@ impl Server {
             // The gateway's own files may lie beside: only a change of what was read counts.
             if self.changed().await {
                 // Told and recorded by `reload` itself.
-                let _told = self.reload().await;
+                let taken = self.reload().await;
+                if taken.is_err_and(|fault| fault.passes()) && self.shutdown.run_until_cancelled(sleep(TRY_AGAIN)).await.is_none() {
+                    return;
+                }
             }
         }
     }
@@ -240,6 +251,9 @@ fn audit_differs(old: &Config, new: &Config) -> bool {
         || old.durability != new.durability
         || old.signing_key.expose() != new.signing_key.expose()
 }
+
+/// Until files that could not be taken for another reason than their own are looked at again.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Changes within this time are one change.
 const QUIET: Duration = Duration::from_millis(200);

@@ -1,5 +1,6 @@
 //! What goes wrong between a statement and the store's answer.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rusqlite::ErrorCode;
@@ -18,6 +19,9 @@ pub(super) enum Trouble {
     Unreadable(String),
     #[error(transparent)]
     Seal(#[from] SealFault),
+    /// The database is not the file that stands at its path.
+    #[error("{} was removed or replaced while it was open: put it back, or restart", .0.display())]
+    Gone(PathBuf),
     /// The caller's deadline passed before the commit.
     #[error("given up by the caller")]
     GivenUp,
@@ -32,6 +36,7 @@ impl Trouble {
     pub(super) fn into_fault(self, deadline: Duration) -> StoreFault {
         match self {
             Self::Sql(error) => sql_fault(error, deadline),
+            Self::Gone(_) => StoreFault::Refused(self.to_string()),
             Self::Unreadable(what) => StoreFault::Corrupt(what),
             Self::Seal(SealFault::Cipher) => StoreFault::Refused(SealFault::Cipher.to_string()),
             Self::Seal(fault @ (SealFault::Malformed | SealFault::UnknownKey | SealFault::Altered)) => {

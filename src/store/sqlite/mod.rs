@@ -26,14 +26,13 @@ use kernel::identity::{Identity, Subject};
 use kernel::request::host::Host;
 use kernel::session::{EndReason, Session, SessionId, TokenHash};
 use kernel::time::Timestamp;
-use rusqlite::Connection;
 use zeroize::Zeroizing;
 
 pub use migrate::SCHEMA_STEPS;
 pub use open::{OpenFault, Settings, open};
 pub use people::known_people;
 
-use self::worker::{Access, Worker};
+use self::worker::{Access, Open, Worker};
 use super::sealing::KeyRing;
 use super::{
     Answer, Attempts, ENDED_KEPT, Erased, Factors, IssuedCertificate, NewSession, PersonKey, SessionFilter, Sight, Store, SubjectRecord,
@@ -47,8 +46,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    fn start(connection: Connection, ring: KeyRing, deadline: Duration) -> io::Result<Self> {
-        Worker::start(connection, ring, deadline).map(|worker| Self { worker })
+    fn start(open: Open, ring: KeyRing, deadline: Duration) -> io::Result<Self> {
+        Worker::start(open, ring, deadline).map(|worker| Self { worker })
     }
 }
 

@@ -12,6 +12,7 @@ use thiserror::Error;
 use tracing::{info, warn};
 
 use super::migrate::migrate;
+use super::worker::Open;
 use super::{SqliteStore, places};
 use crate::store::sealing::{KeyRing, SealFault};
 
@@ -60,7 +61,8 @@ pub fn open(path: &Path, ring: KeyRing, settings: Settings) -> Result<SqliteStor
     configure(&connection, settings.deadline)?;
     migrate(&mut connection)?;
     check_keys(&mut connection, &ring)?;
-    SqliteStore::start(connection, ring, settings.deadline).map_err(|error| OpenFault::File { path, error })
+    let opened = Open::new(connection, path.clone()).and_then(|open| SqliteStore::start(open, ring, settings.deadline));
+    opened.map_err(|error| OpenFault::File { path, error })
 }
 
 /// Makes the folder and the file where they are missing. SQLite gives its side files the rights of the database's.

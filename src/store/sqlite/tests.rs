@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use kernel::session::SessionState;
+use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 

@@ -1,6 +1,8 @@
 //! The one thread that holds the connection. Operations queue for it, so that writers never meet in the database.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -37,7 +39,14 @@ pub(super) struct Work<'a> {
     pub(super) ring: &'a KeyRing,
 }
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+type Job = Box<dyn FnOnce(&mut Open) + Send>;
+
+/// The database, and which file it is.
+pub(super) struct Open {
+    connection: Connection,
+    path: PathBuf,
+    identity: (u64, u64),
+}
 
 /// Who came first: the caller's deadline, or the commit. A commit that has begun is waited for, because its caller would
 /// otherwise be told that nothing happened.
@@ -55,9 +64,9 @@ impl Gate {
 }
 
 impl Worker {
-    pub(super) fn start(connection: Connection, ring: KeyRing, deadline: Duration) -> std::io::Result<Self> {
+    pub(super) fn start(open: Open, ring: KeyRing, deadline: Duration) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE_MAX);
-        let thread = std::thread::Builder::new().name("store".into()).spawn(move || work_off(connection, &jobs))?;
+        let thread = std::thread::Builder::new().name("store".into()).spawn(move || work_off(open, &jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread), ring: Arc::new(ring), deadline })
     }
 
@@ -71,9 +80,9 @@ impl Worker {
             let gate = Arc::new(Gate::default());
             let (sender, mut receiver) = oneshot::channel();
             let (ring, gate_of_job) = (Arc::clone(&self.ring), Arc::clone(&gate));
-            self.enqueue(Box::new(move |connection| {
+            self.enqueue(Box::new(move |open| {
                 // Nobody waits for the answer if the caller has left; what it asked for happens all the same.
-                drop(sender.send(transact(connection, access, &ring, &gate_of_job, work)));
+                drop(sender.send(transact(open, access, &ring, &gate_of_job, work)));
             }))?;
             let outcome = match timeout(self.deadline, &mut receiver).await {
                 Ok(outcome) => outcome,
@@ -90,8 +99,8 @@ impl Worker {
     pub(super) fn fold(&self) -> Answer<'_, ()> {
         Box::pin(async move {
             let (sender, receiver) = oneshot::channel();
-            self.enqueue(Box::new(move |connection| {
-                let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+            self.enqueue(Box::new(move |open| {
+                let busy = open.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
                 drop(sender.send(busy));
             }))?;
             let outcome = timeout(self.deadline, receiver).await.map_err(|_| StoreFault::TimedOut(self.deadline))?;
@@ -121,14 +130,32 @@ impl Drop for Worker {
     }
 }
 
-fn work_off(mut connection: Connection, jobs: &Receiver<Job>) {
+impl Open {
+    /// Of a connection that was opened just now.
+    pub(super) fn new(connection: Connection, path: PathBuf) -> std::io::Result<Self> {
+        let identity = identity(&path)?;
+        Ok(Self { connection, path, identity })
+    }
+
+    /// What is written to a file that was removed is lost with this process, and who put another one in its place means that one.
+    fn is_there(&self) -> Result<(), Trouble> {
+        let found = identity(&self.path).ok();
+        if found == Some(self.identity) { Ok(()) } else { Err(Trouble::Gone(self.path.clone())) }
+    }
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+fn work_off(mut open: Open, jobs: &Receiver<Job>) {
     while let Ok(job) = jobs.recv() {
-        job(&mut connection);
+        job(&mut open);
     }
 }
 
 fn transact<T>(
-    connection: &mut Connection,
+    open: &mut Open,
     access: Access,
     ring: &KeyRing,
     gate: &Gate,
@@ -141,7 +168,8 @@ fn transact<T>(
         Access::Read => TransactionBehavior::Deferred,
         Access::Write => TransactionBehavior::Immediate,
     };
-    let transaction = connection.transaction_with_behavior(behavior)?;
+    open.is_there()?;
+    let transaction = open.connection.transaction_with_behavior(behavior)?;
     let answer = work(&Work { sql: &transaction, ring })?;
     if !gate.pass(Gate::COMMITTING) {
         return Err(Trouble::GivenUp);
