@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use super::support::{Upstream, World, wait};
+use super::support::{Upstream, World, free_port, wait};
 
 const ALERTS: &str = include_str!("../../config/observability/alerts.yml");
 const DASHBOARD: &str = include_str!("../../config/observability/grafana.json");
@@ -70,8 +70,9 @@ fn every_metric_of_alerts_dashboard_and_docs_is_one_that_a_gateway_states() {
     // Sinks have metrics where there are sinks.
     world.edit("portcullis.toml", |main| format!("{main}\n[[audit.sink]]\nname = \"copy\"\nkind = \"file\"\npath = \"copy.jsonl\"\n"));
     // So has an authority, here one that does not answer.
-    let acme = "[tls.acme]\ndirectory = \"https://127.0.0.1:9/dir\"\nterms_accepted = true\nhosts = [\"obtained.localhost\"]\n";
-    world.edit("portcullis.toml", |main| format!("{main}\n{acme}"));
+    let acme = "[tls.acme]\ndirectory = \"https://127.0.0.1:9/dir\"\nterms_accepted = true\nhosts = [\"app.localhost\"]\nchallenge = \"http-01\"\n";
+    let redirect = format!("[redirect]\nbind = \"127.0.0.1:{}\"\n", free_port());
+    world.edit("portcullis.toml", |main| format!("{main}\n{acme}\n{redirect}"));
     let gateway = world.serve();
     wait("an order fails", || world.operations("/metrics").unwrap().1.contains("portcullis_acme_orders_total{"));
     assert_eq!(world.get("/p/x").0, 200);

@@ -225,6 +225,7 @@ async fn converse(world: &World) {
     wire.until("\u{6}ByeBye").await;
     wire.write(b"\x88\x82\x00\x00\x00\x00\x03\xe8").await;
     assert_eq!(wire.ended().await, b"\x88\x02\x03\xe8");
+    drop(wire);
     let close = world.until(|world| world.events("stream_close").pop()).await;
     assert_eq!(close["outcome"], "complete", "{close}");
 }
