@@ -253,7 +253,7 @@ impl MediaFile for BadFile {
     fn put_copy(&self, path: &Path, length: u64) -> io::Result<()> {
         fail(&self.ill).and_then(|()| self.file.put_copy(path, length))
     }
-    fn is_at(&self, path: &Path) -> bool {
-        self.file.is_at(path)
+    fn length_at(&self, path: &Path) -> Option<u64> {
+        self.file.length_at(path)
     }
 }

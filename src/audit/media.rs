@@ -34,7 +34,11 @@ pub trait MediaFile: Send {
     /// is, little of it is held in memory.
     fn put_copy(&self, path: &Path, length: u64) -> io::Result<()>;
     /// Whether the file is still the one that stands at `path`.
-    fn is_at(&self, path: &Path) -> bool;
+    fn is_at(&self, path: &Path) -> bool {
+        self.length_at(path).is_some()
+    }
+    /// How long the file at this path is, if it is this one.
+    fn length_at(&self, path: &Path) -> Option<u64>;
 }
 
 /// The machine's file system.
@@ -107,8 +111,8 @@ impl MediaFile for DiskFile {
         fs::rename(&draft, path)
     }
 
-    fn is_at(&self, path: &Path) -> bool {
-        fs::symlink_metadata(path).is_ok_and(|here| identity(&here) == self.1)
+    fn length_at(&self, path: &Path) -> Option<u64> {
+        fs::symlink_metadata(path).ok().filter(|here| identity(here) == self.1).map(|here| here.len())
     }
 }
 

@@ -332,7 +332,12 @@ impl Tail {
     }
 
     fn look(&self) -> Result<(), LogFault> {
-        if self.file.is_at(&self.path) { Ok(()) } else { Err(LogFault::Gone(self.path.clone())) }
+        match self.file.length_at(&self.path) {
+            None => Err(LogFault::Gone(self.path.clone())),
+            Some(length) if length == self.length => Ok(()),
+            // Somebody else cut it, or wrote to it.
+            Some(_) => Err(LogFault::Altered(self.path.clone())),
+        }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), LogFault> {

@@ -35,6 +35,8 @@ pub struct Writer {
     uncovered_since: Option<Instant>,
     pace: Pace,
     state: State,
+    /// Why the log could not be mended the last time.
+    told: Option<String>,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,7 @@ impl Writer {
             uncovered_since: None,
             pace: Pace::new(),
             state: State::Healthy,
+            told: None,
         }
     }
 
@@ -252,12 +255,18 @@ impl Writer {
         match mended {
             Ok(()) => {
                 self.state = State::Healthy;
+                self.told = None;
                 self.uncovered_since = None;
                 self.shared.available.store(true, Ordering::Release);
                 tracing::warn!(audit.outage_s = outage.as_secs(), "audit records can be kept again");
             }
             Err(again) => {
-                tracing::debug!(error = %again, "the audit log cannot be mended yet");
+                let text = again.to_string();
+                // Told once, and not every second.
+                if self.told.as_ref() != Some(&text) && text != cause {
+                    tracing::error!(error = text, "the audit log cannot be mended yet");
+                }
+                self.told = Some(text);
                 self.worsen(&again);
             }
         }

@@ -200,3 +200,30 @@ fn a_folder_that_was_moved_away_and_back_is_gone_on_with() {
 fn a_lock_that_was_removed_is_taken_again_where_nobody_had_it_meanwhile() {
     check_goes_on(|log| fs::remove_file(layout::lock(log)).unwrap(), |_| {});
 }
+
+#[test]
+fn records_that_somebody_cut_off_are_missed_at_once() {
+    for synced in [false, true] {
+        let world = World::new();
+        let recorder = world.open("state/head").unwrap();
+        let runtime = runtime();
+        let first = if synced { sign_in() } else { allow(1) };
+        runtime.block_on(recorder.keep(first)).unwrap();
+        let segment = layout::segments(&world.path("log")).unwrap().remove(0).records;
+        let held = fs::read(&segment).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&segment).unwrap();
+        file.set_len(20).unwrap();
+        assert_eq!(runtime.block_on(recorder.keep(allow(2))), Err(Failure::Audit));
+        if synced {
+            // What is on no other disk has to be put back; what was not synced yet is still known.
+            std::os::unix::fs::FileExt::write_all_at(&file, &held, 0).unwrap();
+        }
+        while !recorder.is_available() {
+            std::thread::yield_now();
+        }
+        runtime.block_on(recorder.keep(allow(3))).unwrap();
+        recorder.shutdown();
+        assert_eq!(records(&world.path("log")).len(), 3);
+        assert_eq!(check_log(&world.path("log")).findings, []);
+    }
+}

@@ -95,8 +95,8 @@ impl MediaFile for SmallFile {
         self.disk.take(length)?;
         self.file.put_copy(path, length)
     }
-    fn is_at(&self, path: &Path) -> bool {
-        self.file.is_at(path)
+    fn length_at(&self, path: &Path) -> Option<u64> {
+        self.file.length_at(path)
     }
 }
 

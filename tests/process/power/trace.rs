@@ -189,7 +189,7 @@ impl MediaFile for TracedFile {
     fn put_copy(&self, path: &Path, length: u64) -> io::Result<()> {
         self.inner.put_copy(path, length)
     }
-    fn is_at(&self, path: &Path) -> bool {
-        self.inner.is_at(path)
+    fn length_at(&self, path: &Path) -> Option<u64> {
+        self.inner.length_at(path)
     }
 }
