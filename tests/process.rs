@@ -28,5 +28,7 @@ mod service;
 mod serving;
 #[path = "process/sinks.rs"]
 mod sinks;
+#[path = "process/streams.rs"]
+mod streams;
 #[path = "process/support.rs"]
 mod support;
