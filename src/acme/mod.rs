@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::Recorder;
 use crate::clock::Clock;
 use crate::listener::{Certificate, Challenges};
-use crate::store::{IssuedCertificate, Store, StoreFault};
+use crate::store::{AcmeAttempt, IssuedCertificate, Store, StoreFault};
 use crate::telemetry::Metrics;
 use crate::telemetry::acme::{HostState, Ordered};
 use fault::AcmeFault;
@@ -92,6 +92,10 @@ impl Acme {
             changed: watch::Sender::new(0),
         };
         acme.aim(settings);
+        for attempt in acme.parts.store.acme_attempts().await? {
+            acme.wards().remember(attempt);
+        }
+        acme.tell();
         Ok(acme)
     }
 
@@ -221,6 +225,7 @@ impl Acme {
         let detail = format!("{host} until {until}, by {}", settings.directory);
         self.record(LifecycleChange::CertificateIssue, detail).await.map_err(AcmeFault::Record)?;
         self.parts.store.put_issued_certificate(issued).await?;
+        self.keep(AcmeAttempt { host: host.to_owned(), failures: 0, reason: String::new(), next_try: now }).await;
         self.wards().renewed(host, held, now);
         self.parts.metrics.acme().ordered(Ordered::Issued);
         tracing::info!(tls.host = host, tls.not_after = %until, acme.directory = settings.directory, "a certificate was issued");
@@ -235,6 +240,7 @@ impl Acme {
         let Some(ward) = self.wards().failed(host, reason.clone(), now) else { return };
         self.parts.metrics.acme().ordered(Ordered::Failed);
         let next = ward.next_try;
+        self.keep(AcmeAttempt { host: host.to_owned(), failures: ward.failures, reason: reason.clone(), next_try: next }).await;
         if ward.is_pressing(now) {
             tracing::error!(tls.host = host, reason, acme.directory = settings.directory, next_try = %next, "no certificate could be had, and the host has none that lasts");
         } else {
@@ -245,6 +251,13 @@ impl Acme {
             tracing::error!(error = %failure, "that a certificate could not be had could not be recorded");
         }
         self.tell();
+    }
+
+    /// For a process that comes after this one.
+    async fn keep(&self, attempt: AcmeAttempt) {
+        if let Err(fault) = self.parts.store.put_acme_attempt(attempt).await {
+            tracing::error!(error = %fault, "how an order went could not be kept: it is tried again at once after a restart");
+        }
     }
 
     async fn record(&self, change: LifecycleChange, detail: String) -> Result<(), kernel::Failure> {

@@ -12,7 +12,7 @@ use rustls_pki_types::pem::PemObject;
 use super::fault::AcmeFault;
 use super::schedule::{self, Draw, Window};
 use crate::listener::Certificate;
-use crate::store::IssuedCertificate;
+use crate::store::{AcmeAttempt, IssuedCertificate};
 use crate::telemetry::acme::HostState;
 
 /// Every host of the settings, and those that hold something from before.
@@ -27,7 +27,7 @@ pub struct Wards {
 pub struct Ward {
     is_wanted: bool,
     held: Option<Held>,
-    failures: u32,
+    pub failures: u32,
     reason: Option<String>,
     pub next_try: Timestamp,
 }
@@ -80,6 +80,13 @@ impl Wards {
         match Held::check(&issued, now) {
             Ok(held) => self.all.entry(issued.host).or_default().held = Some(held),
             Err(fault) => tracing::warn!(tls.host = issued.host, reason = %fault, "a certificate that was issued before is not used"),
+        }
+    }
+
+    /// Takes over how it went before this process. A host that is not named has nothing to wait for.
+    pub fn remember(&mut self, attempt: AcmeAttempt) {
+        if let Some(ward) = self.all.get_mut(&attempt.host).filter(|ward| ward.is_wanted) {
+            (ward.failures, ward.reason, ward.next_try) = (attempt.failures, Some(attempt.reason), attempt.next_try);
         }
     }
 

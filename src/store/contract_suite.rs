@@ -20,7 +20,8 @@ use super::memory::MemoryStore;
 use super::sealing::{KeyRing, MasterKey};
 use super::sqlite::{Settings, SqliteStore, open};
 use super::{
-    Attempts, COOKIES_PER_HOST, Erased, IssuedCertificate, NewSession, PersonKey, SessionFilter, Sight, Store, StoreFault, TotpFactor,
+    AcmeAttempt, Attempts, COOKIES_PER_HOST, Erased, IssuedCertificate, NewSession, PersonKey, SessionFilter, Sight, Store, StoreFault,
+    TotpFactor,
 };
 
 type Shared = Arc<dyn Store>;
@@ -526,6 +527,21 @@ async fn an_account_is_kept_for_its_authority_and_replaced(store: Shared) {
     assert_eq!(account("https://other.test/dir").await.unwrap().unwrap().as_slice(), [2; 9]);
 }
 
+async fn how_an_order_went_is_kept_until_one_does_not_fail(store: Shared) {
+    let attempt = |host: &str, failures| AcmeAttempt {
+        host: host.into(),
+        failures,
+        reason: format!("reason {failures}"),
+        next_try: at(failures.into()),
+    };
+    for known in [attempt("b.test", 1), attempt("a.test", 3), attempt("b.test", 2), attempt("c.test", 0)] {
+        store.put_acme_attempt(known).await.unwrap();
+    }
+    assert_eq!(store.acme_attempts().await.unwrap(), [attempt("a.test", 3), attempt("b.test", 2)]);
+    store.put_acme_attempt(attempt("a.test", 0)).await.unwrap();
+    assert_eq!(store.acme_attempts().await.unwrap(), [attempt("b.test", 2)]);
+}
+
 async fn the_last_certificate_of_a_host_is_kept_until_it_expires(store: Shared) {
     assert_eq!(store.issued_certificates().await.unwrap(), []);
     let (first, other, second) = (issued("b.test", 1, at(50)), issued("a.test", 2, at(60)), issued("b.test", 3, at(70)));
@@ -598,6 +614,7 @@ promises!(
     the_first_key_of_a_person_is_everybodys,
     an_erased_person_leaves_nothing_and_the_others_everything,
     an_account_is_kept_for_its_authority_and_replaced,
+    how_an_order_went_is_kept_until_one_does_not_fail,
     the_last_certificate_of_a_host_is_kept_until_it_expires,
     a_store_answers_its_check,
 );

@@ -12,8 +12,8 @@ use kernel::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{
-    Answer, Attempts, COOKIES_PER_HOST, ENDED_KEPT, Erased, Factors, IssuedCertificate, NewSession, PersonKey, SessionFilter, Sight, Store,
-    StoreFault, SubjectRecord, TotpFactor,
+    AcmeAttempt, Answer, Attempts, COOKIES_PER_HOST, ENDED_KEPT, Erased, Factors, IssuedCertificate, NewSession, PersonKey, SessionFilter,
+    Sight, Store, StoreFault, SubjectRecord, TotpFactor,
 };
 
 mod certificates;
@@ -41,6 +41,7 @@ struct State {
     person_keys: HashMap<Subject, PersonKey>,
     acme_accounts: HashMap<String, Zeroizing<Vec<u8>>>,
     issued_certificates: BTreeMap<String, IssuedCertificate>,
+    acme_attempts: BTreeMap<String, AcmeAttempt>,
 }
 
 struct Kept {
@@ -121,7 +122,7 @@ impl State {
         self.invites.get(&invite).is_some_and(|(kept, expires)| kept == email && *expires > now)
     }
 
-    fn sweep(&mut self, now: Timestamp) {
+    fn sweep(&mut self, now: Timestamp) -> Result<(), StoreFault> {
         let before = now.minus(ENDED_KEPT);
         self.sessions.retain(|_, kept| kept.session.state.ended.is_none_or(|(_, at)| at >= before));
         self.cookies.retain(|cookie| self.sessions.contains_key(&cookie.session));
@@ -129,6 +130,7 @@ impl State {
         self.seen_once.retain(|_, until| *until > now);
         self.person_keys.retain(|person, _| person.issuer.is_empty() || self.subjects.contains_key(person));
         self.issued_certificates.retain(|_, certificate| certificate.not_after > now);
+        Ok(())
     }
 }
 
@@ -374,11 +376,16 @@ impl Store for MemoryStore {
         self.run(move |state| state.put_issued_certificate(certificate))
     }
 
+    fn acme_attempts(&self) -> Answer<'_, Vec<AcmeAttempt>> {
+        self.run(|state| Ok(state.acme_attempts.values().cloned().collect()))
+    }
+
+    fn put_acme_attempt(&self, attempt: AcmeAttempt) -> Answer<'_, ()> {
+        self.run(move |state| state.put_acme_attempt(attempt))
+    }
+
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()> {
-        self.run(move |state| {
-            state.sweep(now);
-            Ok(())
-        })
+        self.run(move |state| state.sweep(now))
     }
 
     fn check(&self) -> Answer<'_, ()> {

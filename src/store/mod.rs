@@ -148,6 +148,17 @@ pub struct IssuedCertificate {
     pub not_after: Timestamp,
 }
 
+/// How it went for a host for which no certificate could be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcmeAttempt {
+    pub host: String,
+    /// In a row.
+    pub failures: u32,
+    /// Of the last one.
+    pub reason: String,
+    pub next_try: Timestamp,
+}
+
 impl Debug for IssuedCertificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IssuedCertificate").field("host", &self.host).field("not_after", &self.not_after).finish_non_exhaustive()
@@ -245,6 +256,10 @@ pub trait Store: Send + Sync + Debug {
     fn issued_certificates(&self) -> Answer<'_, Vec<IssuedCertificate>>;
     /// Keeps a certificate in the place of its host's before.
     fn put_issued_certificate(&self, certificate: IssuedCertificate) -> Answer<'_, ()>;
+    /// Hosts for which the last order failed, in the order of their names.
+    fn acme_attempts(&self) -> Answer<'_, Vec<AcmeAttempt>>;
+    /// Keeps how it went in the place of what was known of the host; without a failure nothing is kept.
+    fn put_acme_attempt(&self, attempt: AcmeAttempt) -> Answer<'_, ()>;
 
     /// Drops what nobody can use any more: ended sessions after a day, expired invitations and replay memory, keys of people who
     /// were erased, expired certificates.

@@ -148,6 +148,9 @@ async fn a_host_that_is_not_ours_gets_none_says_why_and_is_tried_again_later() {
     assert!(told.contains("app.test") && told.contains("next try at"), "{told}");
     assert_eq!(world.leaf(APP, &root).await, None);
     assert_eq!(world.recorded(&["certificate_failure", "app.test: "]), 1, "and not again before its time");
+    world.restart().await;
+    assert_eq!(state(&world, APP), told, "and not because of a restart");
+    authority.relay.lead_to(world.address());
     authority.names.give_back(APP);
     world.clock.advance(Duration::from_secs(200));
     shown(&world, APP, &root).await;

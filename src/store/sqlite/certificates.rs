@@ -9,7 +9,7 @@ use super::fault::Trouble;
 use super::places;
 use super::values::{read_time, time};
 use super::worker::Work;
-use crate::store::IssuedCertificate;
+use crate::store::{AcmeAttempt, IssuedCertificate};
 
 pub(super) fn account(work: &Work<'_>, directory: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
     let mut statement = work.sql.prepare_cached("SELECT sealed_account FROM acme_account WHERE directory = ?1")?;
@@ -60,6 +60,29 @@ pub(super) fn put_issued(work: &Work<'_>, certificate: &IssuedCertificate) -> Re
             "INSERT OR REPLACE INTO issued_certificate (host, directory, chain, sealed_key, not_after) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute((host, directory, chain, sealed, time(*not_after)))?;
+    Ok(())
+}
+
+pub(super) fn attempts(work: &Work<'_>) -> Result<Vec<AcmeAttempt>, Trouble> {
+    let mut statement = work.sql.prepare_cached("SELECT * FROM acme_attempt ORDER BY host")?;
+    let mut rows = statement.query([])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let next_try = read_time(row, "next_try")?;
+        all.push(AcmeAttempt { host: row.get("host")?, failures: row.get("failures")?, reason: row.get("reason")?, next_try });
+    }
+    Ok(all)
+}
+
+pub(super) fn put_attempt(work: &Work<'_>, attempt: &AcmeAttempt) -> Result<(), Trouble> {
+    let AcmeAttempt { host, failures, reason, next_try } = attempt;
+    if *failures == 0 {
+        work.sql.prepare_cached("DELETE FROM acme_attempt WHERE host = ?1")?.execute([host])?;
+        return Ok(());
+    }
+    work.sql
+        .prepare_cached("INSERT OR REPLACE INTO acme_attempt (host, failures, reason, next_try) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((host, failures, reason, time(*next_try)))?;
     Ok(())
 }
 

@@ -41,7 +41,12 @@ fn apply(connection: &mut Connection, steps: &[&str]) -> Result<(), OpenFault> {
 /// How many steps there are: the number of the present form.
 pub const SCHEMA_STEPS: usize = STEPS.len();
 
-const STEPS: &[&str] = &[include_str!("0001_first.sql"), include_str!("0002_person_key.sql"), include_str!("0003_certificate.sql")];
+const STEPS: &[&str] = &[
+    include_str!("0001_first.sql"),
+    include_str!("0002_person_key.sql"),
+    include_str!("0003_certificate.sql"),
+    include_str!("0004_acme_attempt.sql"),
+];
 
 #[cfg(test)]
 #[path = "migrate_tests.rs"]

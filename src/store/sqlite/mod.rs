@@ -35,8 +35,8 @@ pub use people::known_people;
 use self::worker::{Access, Open, Worker};
 use super::sealing::KeyRing;
 use super::{
-    Answer, Attempts, ENDED_KEPT, Erased, Factors, IssuedCertificate, NewSession, PersonKey, SessionFilter, Sight, Store, SubjectRecord,
-    TotpFactor,
+    AcmeAttempt, Answer, Attempts, ENDED_KEPT, Erased, Factors, IssuedCertificate, NewSession, PersonKey, SessionFilter, Sight, Store,
+    SubjectRecord, TotpFactor,
 };
 
 /// A store in a SQLite file. Dropped, it finishes what was asked of it and closes the file.
@@ -205,6 +205,14 @@ impl Store for SqliteStore {
 
     fn put_issued_certificate(&self, certificate: IssuedCertificate) -> Answer<'_, ()> {
         self.worker.run(Access::Write, move |work| certificates::put_issued(work, &certificate))
+    }
+
+    fn acme_attempts(&self) -> Answer<'_, Vec<AcmeAttempt>> {
+        self.worker.run(Access::Read, certificates::attempts)
+    }
+
+    fn put_acme_attempt(&self, attempt: AcmeAttempt) -> Answer<'_, ()> {
+        self.worker.run(Access::Write, move |work| certificates::put_attempt(work, &attempt))
     }
 
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()> {
