@@ -162,9 +162,8 @@ impl Signals {
 /// Follows files and signals: SIGHUP reloads, SIGUSR2 puts a new process in the place of this one, SIGTERM and SIGINT stop.
 pub async fn until_stopped(server: &Arc<Server>, signals: Signals, manager: Option<&Manager>) -> ExitCode {
     let Signals { mut hangup, mut terminate, mut interrupt, mut user } = signals;
-    let files = Arc::clone(server).follow_files();
-    tokio::pin!(files);
-    let mut following = true;
+    // A task of its own: here it would stand still, amid a reload and with its lock, while a signal asks for another.
+    server.watch_files();
     loop {
         // Whatever comes first; a reload tells and records its outcome itself.
         tokio::select! {
@@ -179,7 +178,6 @@ pub async fn until_stopped(server: &Arc<Server>, signals: Signals, manager: Opti
             },
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            () = &mut files, if following => following = false,
         }
     }
     tracing::info!("stopping: open requests are given time to end");

@@ -149,6 +149,11 @@ impl Server {
         tokio::task::spawn_blocking(move || seen.again() != *seen).await.unwrap_or(true)
     }
 
+    /// Follows the files of the configuration until the gateway stops.
+    pub fn watch_files(self: &Arc<Self>) {
+        self.gateway.tasks.spawn(Arc::clone(self).follow_files());
+    }
+
     /// Reloads whenever a watched file changes, until the gateway stops. Folders are watched, not files, because editors and
     /// orchestrators put a new file (or a symbolic link to one) in place of the old.
     pub async fn follow_files(self: Arc<Self>) {

@@ -129,3 +129,20 @@ fn a_flood_of_reloads_is_borne() {
     assert!(gateway.stop().success());
     world.check(&["audit", "verify"], 0);
 }
+
+#[test]
+fn a_reload_that_is_asked_for_while_another_one_runs_waits_for_it() {
+    let upstream = Upstream::start();
+    let world = World::with_upstream(&upstream.url);
+    let gateway = world.serve();
+    let taken = || world.errors().matches("configuration reloaded").count();
+    let mut number = 0;
+    wait("two hundred reloads", || {
+        number += 1;
+        // Both the file and the signal ask for one.
+        world.edit("routes/app.toml", |route| format!("{}# change {number}\n", route.split("# change").next().unwrap_or_default()));
+        gateway.signal(Signal::HUP);
+        taken() >= 200
+    });
+    assert!(gateway.stop().success());
+}
