@@ -9,6 +9,7 @@ mod http2;
 mod opening;
 mod policies;
 mod redirect;
+mod signatures;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -7,6 +7,7 @@
 mod certificate;
 mod clients;
 mod profile;
+mod signing;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -18,7 +19,7 @@ use arc_swap::ArcSwap;
 use kernel::time::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -53,6 +54,8 @@ struct Source {
 pub enum TlsFault {
     #[error("the certificate for {names} has an RSA key of {bits} bits, and the TLS profile asks for {least}")]
     WeakKey { names: String, bits: usize, least: usize },
+    #[error("the certificate for {names} has a key of a kind that the TLS profile does not sign with")]
+    OtherKey { names: String },
     #[error("client certificates: {0}")]
     Clients(String),
     #[error("TLS cannot be set up: {0}")]
@@ -147,6 +150,9 @@ impl Source {
         {
             return Err(TlsFault::WeakKey { names: certificate.names().join(", "), bits, least });
         }
+        if let Some(other) = self.certificates.iter().find(|one| !signing::is_usable(profile, one.key())) {
+            return Err(TlsFault::OtherKey { names: other.names().join(", ") });
+        }
         let provider = Arc::new(profile.provider());
         let mut keys: HashMap<&str, Vec<Arc<CertifiedKey>>> = HashMap::new();
         for certificate in &self.certificates {
@@ -162,7 +168,7 @@ impl Source {
             let config = match made.iter().find(|(other, _)| same(other)) {
                 Some((_, config)) => Arc::clone(config),
                 None => {
-                    let config = Arc::new(self.config(profile, protocols, &provider, keys.clone())?);
+                    let config = Arc::new(self.config(profile, protocols, &provider, &keys)?);
                     made.push((keys, Arc::clone(&config)));
                     config
                 }
@@ -180,14 +186,14 @@ impl Source {
         profile: Profile,
         protocols: Protocols,
         provider: &Arc<CryptoProvider>,
-        keys: Vec<Arc<CertifiedKey>>,
+        keys: &[Arc<CertifiedKey>],
     ) -> Result<ServerConfig, TlsFault> {
         let builder = ServerConfig::builder_with_provider(Arc::clone(provider)).with_protocol_versions(&profile.versions())?;
         let builder = match &self.clients {
             None => builder.with_no_client_auth(),
             Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(Keys(keys)));
+        let mut config = builder.with_cert_resolver(Arc::new(signing::Keys::new(profile, keys)));
         config.alpn_protocols = alpn(protocols);
         config.max_early_data_size = 0;
         config.send_half_rtt_data = false;
@@ -229,16 +235,6 @@ impl Names {
             let (label, domain) = name.split_once('.')?;
             if label.is_empty() { None } else { self.wildcard.get(domain) }
         })
-    }
-}
-
-/// The certificates of one name. The first of those whose key the client can verify is used.
-#[derive(Debug)]
-struct Keys(Vec<Arc<CertifiedKey>>);
-
-impl ResolvesServerCert for Keys {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.iter().find(|key| key.key.choose_scheme(hello.signature_schemes()).is_some()).cloned()
     }
 }
 

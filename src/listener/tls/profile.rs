@@ -7,7 +7,7 @@ use rustls::crypto::aws_lc_rs::cipher_suite as suite;
 use rustls::crypto::aws_lc_rs::kx_group::{SECP256R1, SECP256R1MLKEM768, SECP384R1, X25519, X25519MLKEM768};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
-use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion};
 
 /// Which TLS is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,15 @@ impl Profile {
         }
     }
 
+    /// How a handshake may be signed, by which key the certificate holds. In TLS 1.3 none is signed by PKCS #1 v1.5 (RFC 8446 §4.2.3). TR-02102-2
+    /// does not take it in TLS 1.2 either any more, nor Edwards curves.
+    pub(super) const fn schemes(self) -> &'static [SignatureScheme] {
+        match self {
+            Self::Modern | Self::Intermediate | Self::Pci => ALL_SCHEMES,
+            Self::Bsi => BSI_SCHEMES,
+        }
+    }
+
     /// Bits that the modulus of an RSA key must have. TR-02102-2 asks for 3,000 since 2024.
     pub(super) const fn rsa_bits_min(self) -> usize {
         match self {
@@ -68,4 +77,26 @@ const AES_GCM: &[SupportedCipherSuite] = &[
     suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
     suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
     suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+];
+
+const BSI_SCHEMES: &[SignatureScheme] = &[
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::ECDSA_NISTP521_SHA512,
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::RSA_PSS_SHA384,
+    SignatureScheme::RSA_PSS_SHA512,
+];
+
+const ALL_SCHEMES: &[SignatureScheme] = &[
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::ECDSA_NISTP521_SHA512,
+    SignatureScheme::ED25519,
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::RSA_PSS_SHA384,
+    SignatureScheme::RSA_PSS_SHA512,
+    SignatureScheme::RSA_PKCS1_SHA256,
+    SignatureScheme::RSA_PKCS1_SHA384,
+    SignatureScheme::RSA_PKCS1_SHA512,
 ];
