@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Frame, Incoming, SizeHint};
 use kernel::request::ExtendedConnect;
@@ -78,6 +78,9 @@ impl<H: Handler> Answering<H> {
             }
         };
         let mut answer = settle(answer, intent, &method, version);
+        if version == Version::HTTP_2 {
+            answer = without_stray_content(answer, &method);
+        }
         if intent != Intent::Stay && version != Version::HTTP_2 {
             let leaves = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
             self.junction.decide(if leaves { Verdict::BecomeTunnel } else { Verdict::ResumeHttp });
@@ -130,6 +133,19 @@ fn settle(answer: Response<Body>, intent: Intent, method: &Method, version: Vers
         }
         Intent::Stay | Intent::Leave => answer,
     }
+}
+
+/// Answers to HEAD, 204 and 304 have no content (RFC 9110 §6.4.1), and over HTTP/2 the library leaves that to its caller.
+fn without_stray_content(answer: Response<Body>, method: &Method) -> Response<Body> {
+    if method != Method::HEAD && !matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return answer;
+    }
+    let (mut head, body) = answer.into_parts();
+    let length = hyper::body::Body::size_hint(&body).exact().filter(|length| method == Method::HEAD && *length > 0);
+    if let Some(length) = length {
+        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    Response::from_parts(head, body::empty())
 }
 
 fn internal_error() -> Response<Body> {

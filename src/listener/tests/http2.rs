@@ -42,6 +42,35 @@ async fn each_field_counts_and_each_crumb_of_a_cookie() {
 }
 
 #[tokio::test]
+async fn an_answer_to_head_has_the_length_and_no_content() {
+    for (method, path) in [("HEAD", "/four"), ("HEAD", "/endless"), ("GET", "/none")] {
+        let stand = start();
+        let mut client = stand.shake(TcpStream::connect(stand.address).await.unwrap(), HTTP2).await.unwrap();
+        let head = [(":method", method), (":scheme", "https"), (":authority", "app.test"), (":path", path)];
+        client
+            .write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), raw_request(1, &head)].concat())
+            .await
+            .unwrap();
+        loop {
+            let mut start = [0; 9];
+            client.read_exact(&mut start).await.unwrap();
+            let mut payload = vec![0; usize::from(start[0]) << 16 | usize::from(start[1]) << 8 | usize::from(start[2])];
+            client.read_exact(&mut payload).await.unwrap();
+            assert_ne!(start[3], 0, "{path}: DATA");
+            if start[3] == HEADERS {
+                assert_eq!(start[4] & 0x1, 0x1, "{path}: the stream does not end with its head");
+                break;
+            }
+        }
+    }
+    let stand = start();
+    let (mut client, _connection) = connect(&stand).await;
+    let mut request = get("/four");
+    *request.method_mut() = ::http::Method::HEAD;
+    assert_eq!(client.send_request(request).await.unwrap().headers()["content-length"], "5");
+}
+
+#[tokio::test]
 async fn a_panic_is_500_for_that_stream_alone() {
     let stand = start();
     let (mut client, _connection) = connect(&stand).await;

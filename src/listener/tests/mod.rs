@@ -80,6 +80,7 @@ impl Handler for Recorder {
                 self.release.notified().await;
                 StatusCode::OK
             }
+            "/none" => StatusCode::NO_CONTENT,
             _ => fault.or(body_fault.found()).map_or(StatusCode::OK, |fault| fault.status()),
         };
         let mut answer = Response::new(if broken { body::empty() } else { body::full(path.clone()) });
