@@ -2,7 +2,8 @@
 //!
 //! The library answers them all for as long as they come. Here each one takes from an allowance, which fills with time, with what a
 //! client sends of bodies, and with what it is sent; whoever uses it up is a flood, and the connection ends (CVE-2019-9512, -9514, -9515,
-//! -9518, CVE-2023-44487, CVE-2025-8671). Only the nine bytes of a frame's head are looked at; the frames are the library's to judge.
+//! -9518, CVE-2023-44487, CVE-2025-8671). Only the nine bytes of a frame's head are looked at; the frames are the library's to judge, but for
+//! the first: that must be SETTINGS (RFC 9113 §3.4), and the library does not insist on it.
 
 use std::io;
 use std::pin::Pin;
@@ -41,6 +42,13 @@ pub(super) struct Counted<S> {
     allowance: Arc<Allowance>,
     since: Instant,
     at: At,
+    met: Met,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Met {
+    Nothing,
+    Settings,
 }
 
 /// Where in the client's bytes the reader is.
@@ -56,11 +64,11 @@ enum At {
 
 impl<S> Counted<S> {
     pub fn new(io: S, allowance: Arc<Allowance>) -> Self {
-        Self { io, allowance, since: Instant::now(), at: At::Preface(PREFACE_BYTES) }
+        Self { io, allowance, since: Instant::now(), at: At::Preface(PREFACE_BYTES), met: Met::Nothing }
     }
 
     /// Reads on; the cost of the frames that began in `bytes`.
-    fn read(&mut self, mut bytes: &[u8]) -> i64 {
+    fn read(&mut self, mut bytes: &[u8]) -> io::Result<i64> {
         let mut cost = 0;
         while !bytes.is_empty() {
             match &mut self.at {
@@ -81,6 +89,10 @@ impl<S> Counted<S> {
                     *here += taken;
                     bytes = rest;
                     if *here == HEAD_BYTES {
+                        if self.met == Met::Nothing && !is_settings(head) {
+                            return Err(io::Error::new(io::ErrorKind::InvalidData, "HTTP/2 that does not begin with SETTINGS"));
+                        }
+                        self.met = Met::Settings;
                         let (length, price) = weigh(head);
                         cost += price;
                         self.at = if length == 0 { At::Head([0; HEAD_BYTES], 0) } else { At::Payload(length) };
@@ -88,7 +100,7 @@ impl<S> Counted<S> {
                 }
             }
         }
-        cost
+        Ok(cost)
     }
 
     fn settle(&mut self, cost: i64) -> io::Result<()> {
@@ -125,13 +137,18 @@ fn weigh(head: &[u8; HEAD_BYTES]) -> (usize, i64) {
     (length, price)
 }
 
+fn is_settings(head: &[u8; HEAD_BYTES]) -> bool {
+    let [_, _, _, kind, flags, ..] = *head;
+    kind == SETTINGS && flags & ACKNOWLEDGED == 0
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.io).poll_read(cx, buffer);
         if let Poll::Ready(Ok(())) = polled {
-            let cost = this.read(buffer.filled().get(before..).unwrap_or_default());
+            let cost = this.read(buffer.filled().get(before..).unwrap_or_default())?;
             this.settle(cost)?;
         }
         polled
@@ -164,7 +181,9 @@ const PREFACE_BYTES: usize = 24;
 const HEAD_BYTES: usize = 9;
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const SETTINGS: u8 = 0x4;
 const CONTINUATION: u8 = 0x9;
+const ACKNOWLEDGED: u8 = 0x1;
 
 /// Frames at once. A browser that leaves a page resets a hundred streams.
 const MOST: i64 = 1_000;

@@ -4,6 +4,7 @@
 mod acme;
 mod attacks;
 mod canary;
+mod conformance;
 mod control;
 mod expiry;
 mod facing;

@@ -18,5 +18,5 @@ pub use phone::Phone;
 pub use post::{Mail, Post};
 pub use provider::{Kind, Provider};
 pub use recorder::{Manner, Recorder};
-pub use wire::{Answer, Wire, exchange_plain};
+pub use wire::{Answer, Wire, exchange_plain, tls};
 pub use world::{APP, GATE, PUB, Setup, UNLISTED, World, navigation, route_text};
