@@ -223,5 +223,5 @@ impl hyper::body::Body for Counted {
     }
 }
 
-/// Of an answer over HTTP/2: with the default time, half a kilobyte a second.
-const PIECE_BYTES_MAX: usize = 32 * 1024;
+/// Of an answer over HTTP/2, a frame's worth: with the default time, a quarter of a kilobyte a second.
+const PIECE_BYTES_MAX: usize = 16 * 1024;

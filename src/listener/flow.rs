@@ -60,6 +60,13 @@ impl Flow {
         waits && moved.elapsed() >= span
     }
 
+    /// For how long nothing at all may be taken while answers wait: the whole span as long as few do, and the less the more there are. Each
+    /// costs memory, so that what a client makes the gateway hold, and for how long, is bounded together.
+    pub fn patience(&self, span: Duration) -> Duration {
+        let waiting = u32::try_from(self.waiting.load(Ordering::Acquire)).unwrap_or(u32::MAX);
+        if waiting <= WAITING_AT_LEISURE { span } else { span.saturating_mul(WAITING_AT_LEISURE) / waiting }
+    }
+
     /// A stream is given up because its client took nothing of it.
     pub fn give_up(&self) {
         self.given_up.store(true, Ordering::Release);
@@ -113,6 +120,10 @@ impl Drop for Watched {
         }
     }
 }
+
+/// Answers of one connection that may wait for their client at one time and be given all the time there is: a page with players that
+/// are paused has a few.
+const WAITING_AT_LEISURE: u32 = 16;
 
 const FRAMES_PER_ANSWER: i64 = 4;
 const FRAMES_PER_PIECE: i64 = 4;

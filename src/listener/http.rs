@@ -196,10 +196,11 @@ const HPACK_TABLE_BYTES: u32 = 4 * 1024;
 const RESET_STREAMS_MAX: usize = 20;
 const LOCAL_ERROR_STREAMS_MAX: usize = 128;
 
-/// Bytes that a client may send ahead of what is read, and that an answer may be ahead of what is taken.
+/// Bytes that a client may send ahead of what is read, and that an answer may be ahead of what is taken. The latter is kept by each of a
+/// connection's streams whose client takes nothing; the socket's own buffer keeps the line busy.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-const SEND_BUFFER_BYTES: usize = 64 * 1024;
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Finds a peer that vanished within forty seconds.
 const PING_INTERVAL: Duration = Duration::from_secs(20);

@@ -1,17 +1,19 @@
 //! One HTTP/2 stream whose client takes nothing of its answer, while the connection goes on with others.
 //!
 //! The library waits for a stream's window without end. So each stream's work runs under a watch that gives it up, alone, when a piece of
-//! its answer is not taken within the time: its body is dropped, with whatever fed it, and the client gets RST_STREAM.
+//! its answer is not taken within the time: its body is dropped, with whatever fed it, and the client gets RST_STREAM. While the client takes
+//! nothing of any stream, the time is the shorter the more of them wait.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt::Executor;
 use hyper_util::rt::TokioExecutor;
+use tokio::time::Instant;
 
 use super::deadline::Deadline;
 use super::flow::Flow;
@@ -59,8 +61,9 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
             pieces: Arc::default(),
             flow: Arc::clone(&self.flow),
             span: self.span,
-            deadline: Deadline::default(),
+            look: Deadline::default(),
             seen: 0,
+            since: None,
         });
     }
 }
@@ -70,9 +73,11 @@ struct Watched<F> {
     pieces: Arc<Pieces>,
     flow: Arc<Flow>,
     span: Duration,
-    deadline: Deadline,
-    /// The count of pieces that the deadline runs for.
+    /// When to look again.
+    look: Deadline,
+    /// The count of pieces that are waited for, and since when.
     seen: u32,
+    since: Option<Instant>,
 }
 
 impl<F: Future<Output = ()>> Future for Watched<F> {
@@ -88,18 +93,25 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
         let count = this.pieces.count();
         if count != this.seen {
             this.seen = count;
-            this.deadline.disarm();
+            this.since = None;
+            this.look.disarm();
         }
         if count.is_multiple_of(2) {
             return Poll::Pending;
         }
-        match this.deadline.poll(cx, this.span) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => {
+        let since = *this.since.get_or_insert_with(Instant::now);
+        loop {
+            ready!(this.look.poll(cx, this.span / LOOKS));
+            this.look.disarm();
+            if since.elapsed() >= this.span || this.flow.is_stalled(this.flow.patience(this.span)) {
                 this.flow.give_up();
+                // What it held goes now, and with it its part in how many wait.
                 this.work = None;
-                Poll::Ready(())
+                return Poll::Ready(());
             }
         }
     }
 }
+
+/// How often it is looked whether a stream's time is over, within the longest.
+const LOOKS: u32 = 32;

@@ -224,6 +224,42 @@ async fn one_stream_that_takes_nothing_is_given_up_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn of_many_streams_that_take_nothing_some_are_given_up_soon() {
+    let deadlines = Deadlines { write: 2 * PATIENCE, ..Deadlines::default() };
+    let bounds = Bounds { streams: 400, ..Bounds::default() };
+    let (_stand, mut client) = open_with(Settings { deadlines, bounds, ..settings() }, &[0, 4, 0, 0, 0, 0]).await;
+    let asked: Vec<u8> = (0..400).flat_map(|number| headers(stream(number), "/endless", END_STREAM | END_HEADERS)).collect();
+    client.write_all(&asked).await.unwrap();
+    loop {
+        match next(&mut client).await.expect("the connection ended") {
+            (RST_STREAM, ..) => break,
+            (GOAWAY | DATA, ..) => panic!("more than single streams were given up"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn patience_is_whole_for_a_few_and_short_for_a_crowd() {
+    let flow = Arc::new(super::super::flow::Flow::new());
+    let mut waiting = Vec::new();
+    let mut patience = |count: usize| {
+        while waiting.len() < count {
+            let mut one = super::super::flow::Watched::new(Arc::clone(&flow));
+            one.handed_on(1);
+            waiting.push(one);
+        }
+        flow.patience(Duration::from_secs(60))
+    };
+    assert_eq!(patience(1), Duration::from_secs(60));
+    assert_eq!(patience(16), Duration::from_secs(60));
+    assert_eq!(patience(32), Duration::from_secs(30));
+    assert_eq!(patience(100), Duration::from_millis(9_600));
+    waiting.clear();
+    assert_eq!(flow.patience(Duration::from_secs(60)), Duration::from_secs(60));
+}
+
+#[tokio::test]
 async fn a_client_that_opens_windows_as_it_reads_is_no_flood() {
     let (_stand, mut client) = open(&[]).await;
     client.write_all(&headers(1, "/endless", END_STREAM | END_HEADERS)).await.unwrap();
