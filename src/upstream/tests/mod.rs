@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod addresses;
+mod answers_http2;
 mod assertions;
 mod bodies;
 mod framing;
