@@ -60,6 +60,8 @@ pub struct Batch {
     unwatched: Vec<usize>,
     /// How many of those could not be refused.
     ends: usize,
+    /// How many lines somebody waits for until they are written, and no longer.
+    led: usize,
     /// What the most demanding of those who wait asks for.
     need: Option<Need>,
     answer: Arc<Shared>,
@@ -70,6 +72,7 @@ impl Batch {
     pub fn push(&mut self, line: &[u8], need: Need) -> Answer {
         self.lines.push(line);
         self.need = self.need.max(Some(need));
+        self.led += usize::from(need == Need::Written);
         Answer { shared: Arc::clone(&self.answer), place: None }
     }
 
@@ -100,6 +103,12 @@ impl Batch {
     #[must_use]
     pub const fn ends(&self) -> usize {
         self.ends
+    }
+
+    /// How many lines somebody waits for until they are written, and no longer.
+    #[must_use]
+    pub const fn led(&self) -> usize {
+        self.led
     }
 
     #[must_use]
@@ -136,7 +145,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.lines.clear();
         self.unwatched.clear();
-        (self.ends, self.need) = (0, None);
+        (self.ends, self.led, self.need) = (0, 0, None);
         // Whoever waited and was not answered learns now that the record was not kept.
         mem::take(&mut self.answer).settle(FAILED);
     }
@@ -191,6 +200,14 @@ impl Shared {
     /// Nothing under the lock panics.
     fn lock(&self) -> MutexGuard<'_, Vec<Waker>> {
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Answer {
+    /// The answer, where it was given already.
+    #[must_use]
+    pub fn now(&self) -> Option<Result<(), Failure>> {
+        self.shared.answer()
     }
 }
 

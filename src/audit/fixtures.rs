@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -149,6 +150,7 @@ pub fn records(folder: &Path) -> Vec<serde_json::Value> {
 #[derive(Clone, Debug, Default)]
 pub struct BadDisk {
     pub ill: Arc<Mutex<Illness>>,
+    hanging: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,11 +166,14 @@ pub enum Illness {
     SyncForgets,
     /// A sync does not come back.
     Hangs,
+    /// A write does not come back.
+    WritesHang,
 }
 
 struct BadFile {
     file: Box<dyn MediaFile>,
     ill: Arc<Mutex<Illness>>,
+    hanging: Arc<AtomicBool>,
     length: u64,
     synced: u64,
 }
@@ -178,6 +183,11 @@ impl BadDisk {
         *self.ill.lock().unwrap() = ill;
     }
 
+    /// Whether a write has begun that does not come back.
+    pub fn is_hanging(&self) -> bool {
+        self.hanging.load(Ordering::Acquire)
+    }
+
     fn fail(&self) -> io::Result<()> {
         fail(&self.ill)
     }
@@ -185,7 +195,7 @@ impl BadDisk {
 
 fn fail(ill: &Mutex<Illness>) -> io::Result<()> {
     match *ill.lock().unwrap() {
-        Illness::None | Illness::ShortWrites | Illness::Hangs => Ok(()),
+        Illness::None | Illness::ShortWrites | Illness::Hangs | Illness::WritesHang => Ok(()),
         Illness::Full => Err(io::ErrorKind::StorageFull.into()),
         Illness::SyncFails | Illness::SyncForgets => Err(io::Error::other("sync failed")),
     }
@@ -194,7 +204,7 @@ fn fail(ill: &Mutex<Illness>) -> io::Result<()> {
 impl Media for BadDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn MediaFile>> {
         let length = std::fs::metadata(path).map_or(0, |file| file.len());
-        Ok(Box::new(BadFile { file: Disk.open(path)?, ill: Arc::clone(&self.ill), length, synced: length }))
+        Ok(Box::new(BadFile { file: Disk.open(path)?, ill: Arc::clone(&self.ill), hanging: Arc::clone(&self.hanging), length, synced: length }))
     }
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         self.fail().and_then(|()| Disk.replace(path, content))
@@ -209,9 +219,13 @@ impl Media for BadDisk {
 
 impl MediaFile for BadFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        while *self.ill.lock().unwrap() == Illness::WritesHang {
+            self.hanging.store(true, Ordering::Release);
+            std::thread::yield_now();
+        }
         let ill = *self.ill.lock().unwrap();
         let written = match ill {
-            Illness::None | Illness::SyncFails | Illness::SyncForgets | Illness::Hangs => self.file.write(bytes),
+            Illness::None | Illness::SyncFails | Illness::SyncForgets | Illness::Hangs | Illness::WritesHang => self.file.write(bytes),
             Illness::ShortWrites => self.file.write(&bytes[..1]),
             Illness::Full => {
                 self.length += self.file.write(&bytes[..bytes.len() / 2])? as u64;
@@ -234,7 +248,12 @@ impl MediaFile for BadFile {
                 self.file.truncate(self.synced)?;
                 Err(io::Error::other("sync failed"))
             }
-            Illness::None | Illness::ShortWrites | Illness::Full | Illness::SyncForgets | Illness::Hangs => {
+            Illness::None
+            | Illness::ShortWrites
+            | Illness::Full
+            | Illness::SyncForgets
+            | Illness::Hangs
+            | Illness::WritesHang => {
                 self.synced = self.length;
                 self.file.sync()
             }

@@ -182,6 +182,12 @@ impl Log {
         self.tree.size()
     }
 
+    /// Whether the next batch is synced although nobody asks for that.
+    #[must_use]
+    pub const fn owes_sync(&self) -> bool {
+        self.segment.records.owes_sync()
+    }
+
     #[must_use]
     pub const fn epoch(&self) -> u64 {
         self.fence.epoch()

@@ -1,6 +1,6 @@
 //! The audit log: recorder, tree, checkpoints, verification.
 //!
-//! One writer thread owns the files ([`log`]); everybody else hands it events ([`recorder`]) and is answered when the
+//! One writer owns the files ([`log`], [`pen`]); everybody else hands events over ([`recorder`]) and is answered when the
 //! durability in force holds. A request whose record cannot be kept does not pass. The files are read back by [`verify`] and
 //! [`tail`], which need no running gateway. Formats: OCSF JSON lines ([`record`]), RFC 6962 tree ([`tree`]), C2SP
 //! checkpoints ([`note`]). Shipping to a SIEM reads the segments from the disk ([`sinks`]).
@@ -16,6 +16,7 @@ pub mod media;
 mod meters;
 pub mod note;
 mod pace;
+mod pen;
 mod plain;
 pub mod pseudonym;
 mod queue;

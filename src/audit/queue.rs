@@ -1,11 +1,13 @@
-//! The way to the writer thread: a bounded queue of records that somebody waits for, and beside it the ends of exchanges.
+//! The way to the writer: a bounded queue of records that somebody waits for, and beside it the ends of exchanges.
 //!
 //! A full queue means that the disk is slower than the traffic: the record is refused, and with it the request. The end of an
 //! exchange cannot be refused, because its request has passed already; it has its own place, which cannot run full: each
 //! recorded exchange puts one thing there, and no exchange begins while the writer stands still.
 //!
-//! Waking the writer costs more than writing a record. So it is woken by the first record alone, lets others gather for a
-//! moment that depends on how fast they come, and is not woken at all by what nobody waits for while it gathers.
+//! Waking the writer's thread costs more than writing a record. So while the queue is *led*, whoever waits for a record to be
+//! written takes what has gathered and writes it himself (see [`pen`](super::pen)), and the thread is woken for the rest: what
+//! is to be synced, and what nobody waits for. Otherwise it is woken by the first record alone, lets others gather for a moment
+//! that depends on how fast they come, and is not woken at all by what nobody waits for while it gathers.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,7 +18,7 @@ use kernel::Failure;
 use super::batch::{Answer, Batch};
 use super::log::Need;
 
-/// The queue. One writer takes from it.
+/// The queue. Whoever holds the pen takes from it.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -58,9 +60,22 @@ struct State {
     ends: usize,
     /// Batches that were written, to be used again.
     spare: Vec<Batch>,
+    /// How many of the lines are written by one of those who wait for them, while the queue is led.
+    led_lines: usize,
+    led: Led,
     phase: Phase,
     writer: Sleep,
     left: bool,
+    /// The thread is wanted for something else than lines.
+    called: bool,
+}
+
+/// Whether those who wait write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Led {
+    #[default]
+    No,
+    Yes,
 }
 
 /// What the writer is to be woken for.
@@ -83,6 +98,7 @@ impl Queue {
     pub fn push(&self, line: &[u8], need: Need) -> Result<Answer, Failure> {
         let mut state = self.lock_with_room()?;
         state.items += 1;
+        state.led_lines += usize::from(need == Need::Written);
         let answer = state.last().push(line, need);
         self.wake(state);
         Ok(answer)
@@ -109,31 +125,61 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for work for at most `patience` (for ever when none is given), lets more gather, and takes a batch: an empty
-    /// one where nothing came. The one that was taken before can be given back, for its memory.
-    pub fn take(&self, patience: Option<Duration>, gather: Gather, spent: Option<Batch>) -> (Batch, Phase) {
+    /// Waits for work of the thread's for at most `patience` (for ever when none is given), and lets more gather.
+    pub fn wait(&self, patience: Option<Duration>, gather: Gather) {
         let mut state = self.lock();
-        let spared = state.spare.len() < SPARE_MAX;
-        state.spare.extend(spent.filter(|_| spared));
-        if gather.unasked && state.items < gather.enough && state.phase == Phase::Open {
+        if gather.unasked && state.led == Led::No && state.items < gather.enough && state.phase == Phase::Open {
             state = self.sleep(state, Sleep::ForItems(gather.enough), Some(gather.waited_for));
         }
         if state.is_idle() {
             state = self.sleep(state, Sleep::ForAnything, patience);
         }
-        if state.items == 0 && state.ends > 0 {
+        if state.items_to_take() == 0 && state.ends > 0 {
             state = self.sleep(state, Sleep::ForItems(1), Some(gather.alone));
         }
-        if (1..gather.enough).contains(&state.items) && !gather.waited_for.is_zero() && !gather.unasked && state.phase == Phase::Open {
+        let gathers = (1..gather.enough).contains(&state.items_to_take()) && !gather.waited_for.is_zero() && !gather.unasked;
+        if gathers && state.phase == Phase::Open {
             state = self.sleep(state, Sleep::ForItems(gather.enough), Some(gather.waited_for));
         }
+        state.called = false;
+    }
+
+    /// Takes a batch, an empty one where nothing is there. The one that was taken before can be given back, for its memory.
+    pub fn take(&self, spent: Option<Batch>) -> (Batch, Phase) {
+        let mut state = self.lock();
+        state.spare(spent);
         if state.phase == Phase::Paused {
             return (Batch::default(), Phase::Paused);
         }
-        let batch = state.batches.pop_front().unwrap_or_default();
-        state.items -= batch.items();
-        state.ends -= batch.ends();
-        (batch, state.phase)
+        (state.first(), state.phase)
+    }
+
+    /// Takes a batch that one of those who wait for it may write: the queue is led, and nothing is to be synced.
+    pub fn take_led(&self, spent: Option<Batch>) -> Option<Batch> {
+        let mut state = self.lock();
+        state.spare(spent);
+        (state.led == Led::Yes && state.phase == Phase::Open && state.front_is_led()).then(|| state.first())
+    }
+
+    /// Whether there are lines that whoever held the pen a moment ago has to look after: those who waited for it did not.
+    #[must_use]
+    pub fn has_led_lines(&self) -> bool {
+        let state = self.lock();
+        state.led == Led::Yes && state.phase == Phase::Open && state.front_is_led()
+    }
+
+    /// Says who writes from now on.
+    pub fn lead(&self, led: Led) {
+        let mut state = self.lock();
+        state.led = led;
+        self.wake(state);
+    }
+
+    /// Wakes the thread for something else than lines.
+    pub fn call(&self) {
+        let mut state = self.lock();
+        state.called = true;
+        self.wake(state);
     }
 
     fn sleep<'a>(&self, mut state: MutexGuard<'a, State>, sleep: Sleep, patience: Option<Duration>) -> MutexGuard<'a, State> {
@@ -217,8 +263,34 @@ impl Queue {
 }
 
 impl State {
+    /// Whether the thread has nothing to do.
     fn is_idle(&self) -> bool {
-        self.items == 0 && self.ends == 0 && matches!(self.phase, Phase::Open)
+        self.items_to_take() == 0 && self.ends == 0 && !self.called && matches!(self.phase, Phase::Open)
+    }
+
+    fn front_is_led(&self) -> bool {
+        self.batches.front().is_some_and(|first| first.led() > 0 && first.need() == Need::Written)
+    }
+
+    /// The lines that could have been refused and that are the thread's.
+    const fn items_to_take(&self) -> usize {
+        match self.led {
+            Led::No => self.items,
+            Led::Yes => self.items.saturating_sub(self.led_lines),
+        }
+    }
+
+    fn spare(&mut self, spent: Option<Batch>) {
+        let spared = self.spare.len() < SPARE_MAX;
+        self.spare.extend(spent.filter(|_| spared));
+    }
+
+    fn first(&mut self) -> Batch {
+        let batch = self.batches.pop_front().unwrap_or_default();
+        self.items -= batch.items();
+        self.ends -= batch.ends();
+        self.led_lines -= batch.led();
+        batch
     }
 
     /// The batch that lines are added to.
@@ -237,7 +309,7 @@ impl State {
         match self.writer {
             Sleep::Awake => true,
             Sleep::ForAnything => !self.is_idle(),
-            Sleep::ForItems(count) => self.items >= count || self.phase != Phase::Open,
+            Sleep::ForItems(count) => self.items_to_take() >= count || self.called || self.phase != Phase::Open,
         }
     }
 }

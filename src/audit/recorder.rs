@@ -1,7 +1,7 @@
 //! The recorder: how everybody else puts something on record. Cloned freely.
 //!
-//! A record is written out by the caller's task and handed to the writer thread; the caller is answered when the durability
-//! in force holds. A caller that goes away while it waits changes nothing: the record is written all the same.
+//! A record is written out by the caller's task and handed over in a queue; one of those who wait, or a thread, writes what
+//! has gathered, and the caller is answered when the durability in force holds. A caller that goes away while it waits changes nothing: the record is written all the same.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,6 +23,7 @@ use super::log::Need;
 use super::media::{Disk, Media};
 use super::meters::{Meters, StatsSnapshot};
 use super::note::Signer;
+use super::pen::Pen;
 use super::pseudonym::{self, Privacy};
 use super::queue::Queue;
 use super::record;
@@ -71,6 +72,7 @@ pub struct Recorder {
 /// The thread, and who ends it: `shutdown`, or the last recorder when it goes.
 pub(super) struct WriterThread {
     shared: Arc<Shared>,
+    pub(super) pen: Pen,
     pub(super) handle: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -136,8 +138,10 @@ impl Recorder {
         });
         let mut writer = Writer::new(log, Arc::clone(&shared), clock);
         writer.settle(repair)?;
-        let handle = thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run()).map_err(StartFault::Thread)?;
-        let writer = WriterThread { shared: Arc::clone(&shared), handle: Mutex::new(Some(handle)) };
+        let pen = Pen::new(writer, Arc::clone(&shared));
+        let held = pen.clone();
+        let handle = thread::Builder::new().name("audit".to_owned()).spawn(move || held.run()).map_err(StartFault::Thread)?;
+        let writer = WriterThread { shared: Arc::clone(&shared), pen, handle: Mutex::new(Some(handle)) };
         Ok(Self { shared, writer: Arc::new(writer), privacy: Arc::default() })
     }
 
@@ -259,6 +263,16 @@ impl Recorder {
             return record::lend(&event, origin, sealed, |line| queue.push_unwatched(line))?;
         };
         let answer = record::lend(&event, origin, sealed, |line| queue.push(line, need))??;
+        if need == Need::Written {
+            // Whatever becomes of this task, its line is written.
+            let help = Help(&self.writer.pen);
+            // Others that are as far get their lines into the same batch.
+            tokio::task::yield_now().await;
+            drop(help);
+        }
+        if let Some(kept) = answer.now() {
+            return kept;
+        }
         match tokio::time::timeout(ANSWER_WITHIN, answer).await {
             Ok(kept) => kept,
             Err(_) => {
@@ -268,6 +282,15 @@ impl Recorder {
                 Err(Failure::Audit)
             }
         }
+    }
+}
+
+/// Dropped, it sees to it that what waits is written.
+struct Help<'a>(&'a Pen);
+
+impl Drop for Help<'_> {
+    fn drop(&mut self) {
+        self.0.help();
     }
 }
 

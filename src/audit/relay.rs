@@ -75,7 +75,9 @@ impl Recorder {
         self.shared.epoch.store(log.epoch(), Ordering::Release);
         let mut writer = Writer::new(log, Arc::clone(&self.shared), clock);
         writer.settle(repair)?;
-        self.begin(move || writer.run())
+        let pen = self.writer.pen.clone();
+        pen.replace(writer);
+        self.begin(move || pen.run())
     }
 
     /// Sends every record to the successor from now on, after [`pause`](Self::pause).
@@ -204,7 +206,8 @@ impl Relay {
         }
         let mut out = BufWriter::new(successor);
         loop {
-            let (batch, phase) = self.shared.queue.take(None, Gather::default(), None);
+            self.shared.queue.wait(None, Gather::default());
+            let (batch, phase) = self.shared.queue.take(None);
             let last = phase == Phase::Closed && batch.lines.is_empty();
             let lost = batch.ends();
             let sent = self.send(&mut out, batch).and_then(|()| if last { self.say_goodbye(&mut out) } else { Ok(()) });

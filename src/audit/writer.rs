@@ -1,7 +1,7 @@
-//! The writer thread: the only one that touches the files.
+//! The writer: whoever has it in hand is the only one that touches the files.
 //!
 //! It takes whatever has gathered while it was writing, writes it at once, syncs once if anybody asked for that, and answers
-//! everybody. After a fault of the disk it refuses at once, tries again every second, and goes on by itself when the disk
+//! everybody. It works in a thread of its own, and in the tasks of those who wait for it ([`pen`](super::pen)). After a fault of the disk it refuses at once, tries again every second, and goes on by itself when the disk
 //! does, with everything that was acknowledged still there.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use super::batch::{Batch, Lines};
 use super::log::{Line, Log, LogFault, Look, Need, Remedy};
 use super::pace::Pace;
-use super::queue::Phase;
+use super::queue::{Gather, Led, Phase};
 use super::record;
 use super::recorder::Shared;
 use super::recover::{Repair, StartFault};
@@ -37,6 +37,27 @@ pub struct Writer {
     state: State,
     /// Why the log could not be mended the last time.
     told: Option<String>,
+    /// Who writes, as the queue was told.
+    led: Led,
+    /// The batch before, for its memory.
+    spent: Option<Batch>,
+}
+
+/// Whether the thread has more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    Done,
+    /// The log is closed, or another writer's.
+    Last,
+}
+
+/// What became of help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Helped {
+    /// Nothing was left for a helper.
+    Whole,
+    /// The thread sees to the rest.
+    ThreadCalled,
 }
 
 #[derive(Debug)]
@@ -65,6 +86,8 @@ impl Writer {
             pace: Pace::new(),
             state: State::Healthy,
             told: None,
+            led: Led::No,
+            spent: None,
         }
     }
 
@@ -85,44 +108,64 @@ impl Writer {
             self.log.rotate(self.clock.now())?;
         }
         self.shared.meters.look(&self.log);
+        self.set_led(Led::Yes);
         Ok(())
     }
 
-    /// The life of the thread.
-    pub fn run(&mut self) {
-        let mut spent = None;
-        loop {
-            let (batch, phase) = self.shared.queue.take(self.patience(), self.pace.gather(), spent.take());
-            self.pace.took(batch.items(), Instant::now());
-            if phase == Phase::Paused {
-                if self.leave() {
-                    return;
-                }
-                continue;
-            }
-            let idle = batch.lines.is_empty();
-            if matches!(self.state, State::Faulty { .. }) {
-                self.refuse(&batch);
-                self.try_again(phase);
-            } else {
-                self.write(&batch);
-                self.tend();
-            }
-            if phase == Phase::Closed && idle {
-                self.finish();
-                return;
-            }
-            let mut batch = batch;
-            batch.clear();
-            spent = Some(batch);
+    /// What the thread does each time something is to be done.
+    pub fn turn(&mut self) -> Turn {
+        let (mut batch, phase) = self.shared.queue.take(self.spent.take());
+        self.pace.took(batch.items(), Instant::now());
+        if phase == Phase::Paused {
+            return if self.leave() { Turn::Last } else { Turn::Done };
         }
+        let idle = batch.lines.is_empty();
+        // What helpers left: a segment that they filled takes no more.
+        self.tend();
+        if matches!(self.state, State::Faulty { .. }) {
+            self.refuse(&batch);
+            self.try_again(phase);
+        } else {
+            self.write(&batch);
+            self.tend();
+        }
+        if phase == Phase::Closed && idle {
+            self.finish();
+            return Turn::Last;
+        }
+        batch.clear();
+        self.spent = Some(batch);
+        Turn::Done
+    }
+
+    /// What one of those who wait does, for all of them: writes, and leaves to the thread whatever may take longer.
+    pub fn help(&mut self) -> Helped {
+        for _ in 0..HELPED_BATCHES_MAX {
+            let thread_is_wanted = matches!(self.state, State::Faulty { .. }) || self.log.owes_sync() || self.log.is_full();
+            if thread_is_wanted {
+                break;
+            }
+            let Some(mut batch) = self.shared.queue.take_led(self.spent.take()) else { return Helped::Whole };
+            self.pace.took(batch.items(), Instant::now());
+            self.write(&batch);
+            batch.clear();
+            self.spent = Some(batch);
+        }
+        self.shared.queue.call();
+        Helped::ThreadCalled
+    }
+
+    /// How long the thread waits, and what for.
+    pub fn rest(&self) -> (Option<Duration>, Gather) {
+        (self.patience(), self.pace.gather())
     }
 
     /// How long to wait for work: until a checkpoint or another try is due.
     fn patience(&self) -> Option<Duration> {
         match &self.state {
             State::Faulty { next_try, .. } => Some(next_try.saturating_duration_since(Instant::now())),
-            State::Healthy => self.uncovered_since.map(|since| CHECKPOINT_WITHIN.saturating_sub(since.elapsed())),
+            // Others may write meanwhile, and the checkpoint is the thread's.
+            State::Healthy => Some(self.uncovered_since.map_or(CHECKPOINT_WITHIN, |since| CHECKPOINT_WITHIN.saturating_sub(since.elapsed()))),
         }
     }
 
@@ -140,10 +183,23 @@ impl Writer {
         batch.settle(&kept);
     }
 
+    /// Those who wait write for as long as that does not keep them: the thread takes over where the disk is slow.
+    fn set_led(&mut self, led: Led) {
+        if self.led != led {
+            self.led = led;
+            self.shared.queue.lead(led);
+        }
+    }
+
     fn append(&mut self, lines: &Lines, need: Need) -> Result<(), Failure> {
         let look = self.look();
+        let began = Instant::now();
         match self.log.append(lines.iter(), need, look) {
             Ok(appended) => {
+                // A sync says nothing of how long a write takes.
+                if appended.sync.is_none() {
+                    self.set_led(if began.elapsed() < SLOW_WRITE { Led::Yes } else { Led::No });
+                }
                 self.shared.meters.appended(lines.len(), &appended, &self.log);
                 self.uncovered_since.get_or_insert_with(Instant::now);
                 Ok(())
@@ -200,6 +256,7 @@ impl Writer {
 
     fn fail(&mut self, fault: LogFault) {
         self.shared.available.store(false, Ordering::Release);
+        self.set_led(Led::No);
         self.shared.meters.faults.inc();
         let (remedy, cause) = (fault.remedy(), fault.to_string());
         match remedy {
@@ -298,6 +355,7 @@ impl Writer {
         if !self.shared.queue.leave() {
             return false;
         }
+        self.set_led(Led::No);
         for line in self.backlog.iter() {
             let _only_a_closed_queue_refuses = self.shared.queue.push_end(line);
         }
@@ -336,6 +394,12 @@ const CHECKPOINT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Time between two tries to mend the log.
 const TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// A write that takes longer is not made in the task of a request.
+const SLOW_WRITE: Duration = Duration::from_millis(2);
+
+/// Batches that one of those who wait writes for the others.
+const HELPED_BATCHES_MAX: usize = 4;
 
 /// Greatest time between two looks after the files, while records come.
 const LOOK_WITHIN: Duration = Duration::from_millis(2);

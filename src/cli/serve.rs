@@ -219,11 +219,15 @@ async fn replace(server: &Arc<Server>, manager: Option<&Manager>) -> Replaced {
 }
 
 pub fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let threads = std::thread::available_parallelism().map_or(WORKERS_MIN, usize::from).max(WORKERS_MIN);
+    match tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => refuse(&format!("no runtime: {error}")),
     }
 }
+
+/// A record may be written in the task of a request, so that a disk which hangs holds one worker: another answers meanwhile.
+const WORKERS_MIN: usize = 2;
 
 /// Said when the system refuses to deliver signals.
 pub const NO_SIGNALS: &str = "signals cannot be received";

@@ -255,6 +255,31 @@ fn after_a_failed_sync_the_log_goes_on_in_another_segment_and_the_old_file_is_ne
 }
 
 #[test]
+fn a_write_that_hangs_holds_the_task_that_made_it_and_no_other() {
+    let folder = tempdir().unwrap();
+    let disk = BadDisk::default();
+    let recorder = Recorder::start_on(Box::new(disk.clone()), settings(folder.path(), Durability::Written), clock()).unwrap();
+    disk.set(Illness::WritesHang);
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| runtime().block_on(recorder.keep(allow(1))));
+        while !disk.is_hanging() {
+            std::thread::yield_now();
+        }
+        let paused = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        assert_eq!(paused.block_on(recorder.keep(allow(2))), Err(Failure::Audit), "refused when its time is up");
+        assert!(!recorder.is_available());
+        disk.set(Illness::None);
+        assert_eq!(held.join().unwrap(), Ok(()));
+    });
+    while !recorder.is_available() {
+        std::thread::yield_now();
+    }
+    runtime().block_on(recorder.keep(allow(3))).unwrap();
+    recorder.shutdown();
+    assert_eq!(check_log(folder.path()).findings, []);
+}
+
+#[test]
 fn a_disk_that_hangs_lets_one_request_wait_and_refuses_the_others_at_once() {
     let folder = tempdir().unwrap();
     let disk = BadDisk::default();

@@ -9,7 +9,7 @@ use tempfile::tempdir;
 
 use crate::audit::fixtures::{allow, check_log, clock, exchange_end, records, runtime, settings, sign_in, start};
 use crate::audit::log::Need;
-use crate::audit::queue::{Gather, Phase, Queue};
+use crate::audit::queue::{Gather, Led, Phase, Queue};
 use crate::audit::{Durability, Recorder};
 
 fn check_durability(durability: Durability, expected_syncs: u64) {
@@ -106,9 +106,76 @@ fn a_full_queue_is_a_failure_and_ends_of_exchanges_still_find_their_place() {
     for _ in 0..100 {
         assert_eq!(queue.push_end(b""), Ok(()));
     }
-    let (batch, phase) = queue.take(None, Gather::default(), None);
+    queue.wait(None, Gather::default());
+    let (batch, phase) = queue.take(None);
     assert_eq!((batch.items(), batch.ends(), phase), (2, 100, Phase::Open));
     assert_eq!(push(&queue), Ok(()));
+}
+
+#[test]
+fn a_led_queue_leaves_to_those_who_wait_what_is_to_be_written_and_nothing_else() {
+    let queue = Queue::new(10);
+    push(&queue).unwrap();
+    assert!(queue.take_led(None).is_none(), "nobody leads yet");
+    queue.lead(Led::Yes);
+    queue.push_end(b"").unwrap();
+    assert!(queue.has_led_lines());
+    let batch = queue.take_led(None).unwrap();
+    assert_eq!((batch.items(), batch.ends(), queue.depth()), (1, 1, 0));
+    queue.push_end(b"").unwrap();
+    queue.push_unwatched(b"").unwrap();
+    assert!(queue.take_led(None).is_none(), "nobody waits");
+    push(&queue).unwrap();
+    drop(queue.push(b"", Need::Synced).unwrap());
+    assert!(queue.take_led(None).is_none() && !queue.has_led_lines(), "a sync is the thread's");
+    assert_eq!(queue.take(None).0.items(), 3);
+    push(&queue).unwrap();
+    queue.lead(Led::No);
+    assert!(queue.take_led(None).is_none());
+    queue.wait(None, Gather::default());
+    assert_eq!(queue.take(None).0.items(), 1);
+}
+
+#[test]
+fn a_led_queue_wakes_the_thread_for_what_is_its_own() {
+    let thread_returns = |bring: fn(&Queue)| {
+        let queue = Queue::new(10);
+        queue.lead(Led::Yes);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| queue.wait(None, Gather::default()));
+            bring(&queue);
+            waiting.join().unwrap();
+        });
+        queue.depth()
+    };
+    assert_eq!(thread_returns(|queue| drop(queue.push(b"", Need::Synced).unwrap())), 1);
+    assert_eq!(thread_returns(|queue| queue.push_unwatched(b"").unwrap()), 1);
+    assert_eq!(thread_returns(|queue| queue.push_end(b"").unwrap()), 1);
+    assert_eq!(thread_returns(Queue::call), 0);
+    assert_eq!(thread_returns(Queue::close), 0);
+    assert_eq!(
+        thread_returns(|queue| {
+            push(queue).unwrap();
+            queue.lead(Led::No);
+        }),
+        1,
+        "what others left is the thread's when they lead no more"
+    );
+}
+
+#[test]
+fn a_caller_that_goes_away_before_its_turn_leaves_its_record_written() {
+    let folder = tempdir().unwrap();
+    let recorder = start(folder.path());
+    {
+        let mut keeping = pin!(recorder.keep(allow(1)));
+        assert!(keeping.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    while recorder.stats().size == 0 {
+        std::thread::yield_now();
+    }
+    recorder.shutdown();
+    assert_eq!(check_log(folder.path()).findings, []);
 }
 
 #[test]
@@ -120,7 +187,8 @@ fn what_is_more_than_a_batch_comes_in_order_and_counts_until_it_is_taken() {
     }
     let (mut found, mut spent) = (Vec::new(), None);
     while queue.depth() > 0 {
-        let (mut batch, _) = queue.take(None, Gather::default(), spent.take());
+        queue.wait(None, Gather::default());
+        let (mut batch, _) = queue.take(spent.take());
         assert_eq!(found.len() + batch.lines.len() + queue.depth(), 10_000);
         found.extend(batch.lines.iter().map(|line| u32::from_be_bytes(line.try_into().unwrap())));
         batch.clear();
@@ -135,7 +203,7 @@ fn a_closed_queue_gives_what_it_holds_and_takes_no_more() {
     push(&queue).unwrap();
     queue.close();
     assert_eq!((push(&queue), queue.push_end(b"")), (Err(Failure::Audit), Err(Failure::Audit)));
-    assert_eq!((queue.take(None, Gather::default(), None).0.items(), queue.depth()), (1, 0));
+    assert_eq!((queue.take(None).0.items(), queue.depth()), (1, 0));
 }
 
 #[test]
