@@ -45,10 +45,11 @@ pub struct Stated<'a> {
 pub fn request(permit: &Permit, stated: &Stated<'_>, body: OutgoingBody, lease: &Lease) -> Result<Request<OutgoingBody>, Failure> {
     let judged = permit.request();
     let authority = judged.authority.to_string();
+    let host = field(&authority);
     let mut fields = headers::forwardable(stated.client);
     hops::count_down(&mut fields, &judged.method);
-    state_origin(&mut fields, judged, &authority, stated.via);
-    set(&mut fields, headers::REQUEST_ID, &judged.id.to_string());
+    state_origin(&mut fields, judged, &authority, host.clone(), stated.via);
+    put(&mut fields, headers::REQUEST_ID, HeaderValue::try_from(judged.id.to_string()).ok());
     trace::settle(&mut fields, judged.id);
     if let Some(person) = permit.person() {
         let who = stated.statements.person(person);
@@ -76,7 +77,7 @@ pub fn request(permit: &Permit, stated: &Stated<'_>, body: OutgoingBody, lease: 
             request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
         }
     } else {
-        set(&mut fields, HOST, &authority);
+        put(&mut fields, HOST, host);
         if judged.upgrade == Upgrade::WebSocket {
             fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -121,25 +122,25 @@ fn frame(fields: &mut HeaderMap, method: &Method, body: &OutgoingBody) {
 }
 
 /// From where and for what the request came. One hop is named: the client, as the gateway judged it.
-fn state_origin(fields: &mut HeaderMap, judged: &CanonicalRequest, authority: &str, via: &Via) {
+fn state_origin(fields: &mut HeaderMap, judged: &CanonicalRequest, authority: &str, host: Option<HeaderValue>, via: &Via) {
     let client = judged.client.map_or_else(|| judged.peer.ip(), ClientAddress::ip);
-    set(fields, headers::X_FORWARDED_FOR, &client.to_string());
-    set(fields, headers::X_FORWARDED_PROTO, "https");
-    set(fields, headers::X_FORWARDED_HOST, authority);
-    let node = match client {
-        IpAddr::V4(v4) => v4.to_string(),
+    let node = client.to_string();
+    let mut forwarded = String::with_capacity(FORWARDED_BYTES + node.len() + authority.len());
+    forwarded.push_str("for=");
+    match client {
+        IpAddr::V4(_) => forwarded.push_str(&node),
         // RFC 7239 §6: an IPv6 address is bracketed, and therefore quoted.
-        IpAddr::V6(v6) => format!("\"[{v6}]\""),
-    };
-    set(fields, headers::FORWARDED, &format!("for={node};host=\"{authority}\";proto=https"));
+        IpAddr::V6(_) => forwarded.extend(["\"[", &node, "]\""]),
+    }
+    forwarded.extend([";host=\"", authority, "\";proto=https"]);
+    put(fields, headers::X_FORWARDED_FOR, HeaderValue::try_from(node).ok());
+    fields.insert(headers::X_FORWARDED_PROTO, HeaderValue::from_static("https"));
+    put(fields, headers::X_FORWARDED_HOST, host);
+    put(fields, headers::FORWARDED, HeaderValue::try_from(forwarded).ok());
     via.add(fields, judged.version);
 }
 
-/// Sets a field that no client field stands beside. Text that is no field value is left out, together with what stood there.
-fn set(fields: &mut HeaderMap, name: HeaderName, text: &str) {
-    put(fields, name, field(text));
-}
-
+/// Sets a field that no client field stands beside. Where there is no value, what stood there goes too.
 fn put(fields: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
     match value {
         Some(value) => drop(fields.insert(name, value)),
@@ -168,6 +169,9 @@ pub fn encode(text: &str, reserved: &[u8]) -> String {
     }
     encoded
 }
+
+/// What `Forwarded` says beside the two names.
+const FORWARDED_BYTES: usize = 36;
 
 /// Longest value stated, in bytes: what common servers take in one field.
 const STATED_BYTES_MAX: usize = 8_000;

@@ -20,7 +20,7 @@ pub fn settle(fields: &mut HeaderMap, id: RequestId) {
     // What belongs to no trace says nothing.
     fields.remove(headers::TRACESTATE);
     let id = id.to_string();
-    let begun = id.get(16..).map(|parent| format!("00-{id}-{parent}-01"));
+    let begun = id.get(16..).map(|parent| ["00-", &id, "-", parent, "-01"].concat());
     match begun.and_then(|text| HeaderValue::try_from(text).ok()) {
         Some(value) => drop(fields.insert(headers::TRACEPARENT, value)),
         None => drop(fields.remove(headers::TRACEPARENT)),

@@ -68,7 +68,7 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 const CONNECTION_TOKENS: [&str; 7] = ["close", "keep-alive", "upgrade", "te", "http2-settings", "trailer", "proxy-connection"];
 
 /// Fields by which programs behind a gateway are told who asks, from where, or for what. A client's own are removed on
-/// every path, under every spelling that reads the same. Compared after folding: see [`fold`].
+/// every path, under every spelling that reads the same: see [`begins_folded`].
 const STATED_BY_GATEWAYS: [&str; 33] = [
     "forwarded",
     "proxy",
@@ -147,10 +147,11 @@ const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", 
 /// Whether a client's field of this name is kept from every upstream.
 #[must_use]
 pub fn is_stated_by_gateways(name: &HeaderName) -> bool {
-    let folded = fold(name.as_str());
-    STATED_BY_GATEWAYS.contains(&folded.as_str())
-        || STATED_BY_GATEWAYS_PREFIX.iter().any(|prefix| folded.starts_with(prefix))
-        || METHOD_OVERRIDES.contains(&folded.as_str())
+    let name = name.as_str();
+    let is_one_of = |known: &[&str]| known.iter().any(|known| name.len() == known.len() && begins_folded(name, known));
+    is_one_of(&STATED_BY_GATEWAYS)
+        || STATED_BY_GATEWAYS_PREFIX.iter().any(|prefix| begins_folded(name, prefix))
+        || is_one_of(&METHOD_OVERRIDES)
 }
 
 /// Whether a field ends at this hop.
@@ -179,10 +180,10 @@ pub fn has_second_spelling(name: &HeaderName) -> bool {
     !name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// How CGI and its heirs read a name: case does not tell names apart, nor does it matter which mark stands between words.
-/// Some take `_` and `.` for `-`, others whatever is neither letter nor digit.
-fn fold(name: &str) -> String {
-    name.bytes().map(fold_byte).map(char::from).collect()
+/// Whether a name begins with `start` as CGI and its heirs read it: case does not tell names apart, nor does it matter which
+/// mark stands between words. Some take `_` and `.` for `-`, others whatever is neither letter nor digit.
+fn begins_folded(name: &str, start: &str) -> bool {
+    name.len() >= start.len() && name.bytes().zip(start.bytes()).all(|(byte, known)| fold_byte(byte) == known)
 }
 
 pub(super) const fn fold_byte(byte: u8) -> u8 {
@@ -212,7 +213,7 @@ pub fn forwardable(headers: &HeaderMap) -> HeaderMap {
 pub fn returnable(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len() + 4);
     for (name, value) in headers {
-        let own = fold(name.as_str()).starts_with("x-portcullis");
+        let own = begins_folded(name.as_str(), "x-portcullis");
         let own_cookie = name == http::header::SET_COOKIE && sets_own_cookie(value.as_bytes());
         if !is_hop_by_hop(name) && !own && !own_cookie {
             kept.append(name.clone(), value.clone());

@@ -14,7 +14,7 @@ mod tests_path;
 #[cfg(test)]
 mod tests_reading;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use http::{HeaderMap, Method, Version, request::Parts};
 use thiserror::Error;
@@ -284,7 +284,12 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |half: u8| char::from(DIGITS.get(usize::from(half)).copied().unwrap_or_default());
+        self.0.iter().try_for_each(|byte| {
+            f.write_char(digit(byte >> 4))?;
+            f.write_char(digit(byte & 0xf))
+        })
     }
 }
 
