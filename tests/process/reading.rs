@@ -60,9 +60,11 @@ fn what_cannot_be_recorded_is_not_shown() {
     let (out, err) = world.check(&["audit", "tail", "--dir", copy.to_str().unwrap()], 2);
     assert!(out.is_empty() && err.contains("cannot be recorded") && err.contains("jq"), "{out}{err}");
     world.check(&["audit", "tail", "--dir", world.audit().to_str().unwrap()], 0);
-    // A gateway holds the log, and its socket is gone.
+    // A gateway holds the log, and something else stands where its socket was.
     let gateway = world.serve();
-    fs::remove_file(world.config().join("state/control.sock")).unwrap();
+    let other = world.dir.path().join("no-socket");
+    fs::write(&other, "").unwrap();
+    fs::rename(&other, world.config().join("state/control.sock")).unwrap();
     for command in ["tail", "search", "stats"] {
         let (out, err) = world.check(&["audit", command], 2);
         assert!(out.is_empty() && err.contains("nothing is shown"), "{out}{err}");
