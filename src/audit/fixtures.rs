@@ -204,7 +204,13 @@ fn fail(ill: &Mutex<Illness>) -> io::Result<()> {
 impl Media for BadDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn MediaFile>> {
         let length = std::fs::metadata(path).map_or(0, |file| file.len());
-        Ok(Box::new(BadFile { file: Disk.open(path)?, ill: Arc::clone(&self.ill), hanging: Arc::clone(&self.hanging), length, synced: length }))
+        Ok(Box::new(BadFile {
+            file: Disk.open(path)?,
+            ill: Arc::clone(&self.ill),
+            hanging: Arc::clone(&self.hanging),
+            length,
+            synced: length,
+        }))
     }
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         self.fail().and_then(|()| Disk.replace(path, content))
@@ -248,12 +254,7 @@ impl MediaFile for BadFile {
                 self.file.truncate(self.synced)?;
                 Err(io::Error::other("sync failed"))
             }
-            Illness::None
-            | Illness::ShortWrites
-            | Illness::Full
-            | Illness::SyncForgets
-            | Illness::Hangs
-            | Illness::WritesHang => {
+            Illness::None | Illness::ShortWrites | Illness::Full | Illness::SyncForgets | Illness::Hangs | Illness::WritesHang => {
                 self.synced = self.length;
                 self.file.sync()
             }

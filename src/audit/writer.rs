@@ -165,7 +165,9 @@ impl Writer {
         match &self.state {
             State::Faulty { next_try, .. } => Some(next_try.saturating_duration_since(Instant::now())),
             // Others may write meanwhile, and the checkpoint is the thread's.
-            State::Healthy => Some(self.uncovered_since.map_or(CHECKPOINT_WITHIN, |since| CHECKPOINT_WITHIN.saturating_sub(since.elapsed()))),
+            State::Healthy => {
+                Some(self.uncovered_since.map_or(CHECKPOINT_WITHIN, |since| CHECKPOINT_WITHIN.saturating_sub(since.elapsed())))
+            }
         }
     }
 
