@@ -9,13 +9,30 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, TryLockError};
 
 use super::recorder::Shared;
-use super::writer::{Helped, Turn, Writer};
+use super::writer::Writer;
 
 /// A writer that can be in one hand at a time. There is none while the log is another process's.
 #[derive(Clone, Debug)]
 pub struct Pen {
     writer: Arc<Mutex<Option<Writer>>>,
     shared: Arc<Shared>,
+}
+
+/// Whether the thread has more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    Done,
+    /// The log is closed, or another writer's.
+    Last,
+}
+
+/// What became of help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Helped {
+    /// Nothing was left for a helper.
+    Whole,
+    /// The thread sees to the rest.
+    ThreadCalled,
 }
 
 impl Pen {

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use super::batch::{Batch, Lines};
 use super::log::{Line, Log, LogFault, Look, Need, Remedy};
 use super::pace::Pace;
+use super::pen::{Helped, Turn};
 use super::queue::{Gather, Led, Phase};
 use super::record;
 use super::recorder::Shared;
@@ -41,23 +42,6 @@ pub struct Writer {
     led: Led,
     /// The batch before, for its memory.
     spent: Option<Batch>,
-}
-
-/// Whether the thread has more to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    Done,
-    /// The log is closed, or another writer's.
-    Last,
-}
-
-/// What became of help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Helped {
-    /// Nothing was left for a helper.
-    Whole,
-    /// The thread sees to the rest.
-    ThreadCalled,
 }
 
 #[derive(Debug)]
