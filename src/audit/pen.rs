@@ -29,7 +29,7 @@ pub enum Turn {
 /// What became of help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Helped {
-    /// Nothing was left for a helper.
+    /// Nothing was left to help with.
     Whole,
     /// The thread sees to the rest.
     ThreadCalled,

@@ -104,7 +104,7 @@ impl Writer {
             return if self.leave() { Turn::Last } else { Turn::Done };
         }
         let idle = batch.lines.is_empty();
-        // What helpers left: a segment that they filled takes no more.
+        // A segment that was filled by those who wait takes no more.
         self.tend();
         if matches!(self.state, State::Faulty { .. }) {
             self.refuse(&batch);
