@@ -416,6 +416,16 @@ fn fields_of_the_client_travel_as_they_came() {
 }
 
 #[test]
+fn a_name_that_only_begins_like_a_stated_one_or_goes_on_after_it_travels() {
+    for name in ["x", "x-real", "x-forward", "remote", "cf", "x-real-ip2", "proxying", "remote-users", "x-hosts", "x-http-methods"] {
+        let sent = fields(&[(name, b"kept")]);
+        assert_eq!(headers::forwardable(&sent), sent, "{name}");
+    }
+    let answered = fields(&[("x", b"kept"), ("x-port", b"kept")]);
+    assert_eq!(headers::returnable(&answered), answered);
+}
+
+#[test]
 fn the_crumbs_of_a_cookie_are_one_field_again() {
     let crumbs = |list: &[&'static str]| {
         let list: Vec<_> = list.iter().map(|crumb| ("cookie", crumb.as_bytes())).collect();
