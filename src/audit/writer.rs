@@ -1,8 +1,9 @@
 //! The writer: whoever has it in hand is the only one that touches the files.
 //!
 //! It takes whatever has gathered while it was writing, writes it at once, syncs once if anybody asked for that, and answers
-//! everybody. It works in a thread of its own, and in the tasks of those who wait for it ([`pen`](super::pen)). After a fault of the disk it refuses at once, tries again every second, and goes on by itself when the disk
-//! does, with everything that was acknowledged still there.
+//! everybody. It works in a thread of its own, and in the tasks of those who wait for it ([`pen`](super::pen)). After a fault
+//! of the disk it refuses at once, tries again every second, and goes on by itself when the disk does, with everything that
+//! was acknowledged still there.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -221,7 +221,7 @@ async fn replace(server: &Arc<Server>, manager: Option<&Manager>) -> Replaced {
 pub fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     // The process before this one says how many it had, because the processors may not be counted from within the sandbox.
-    if std::env::var_os(WORKERS).is_none() {
+    if std::env::var_os(server::WORKERS).is_none() {
         builder.worker_threads(std::thread::available_parallelism().map_or(WORKERS_MIN, usize::from).max(WORKERS_MIN));
     }
     match builder.enable_all().build() {
@@ -232,9 +232,6 @@ pub fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
 
 /// A record may be written in the task of a request, so that a disk which hangs holds one worker: another answers meanwhile.
 const WORKERS_MIN: usize = 2;
-
-/// How the runtime is told how many there are to be.
-const WORKERS: &str = "TOKIO_WORKER_THREADS";
 
 /// Said when the system refuses to deliver signals.
 pub const NO_SIGNALS: &str = "signals cannot be received";

@@ -64,7 +64,7 @@ pub use parts::audit_settings;
 use parts::{assertion_key, key_ring, open_audit, open_store, receivers, upstreams};
 pub use reach::reach;
 pub use reload::ReloadFault;
-pub use upgrade::{Predecessor, Program, UpgradeFault};
+pub use upgrade::{Predecessor, Program, UpgradeFault, WORKERS};
 
 /// A gateway that serves.
 #[derive(Debug)]

@@ -178,8 +178,8 @@ pub(in crate::server) const CONTROL_SOCKET: &str = CONTROL;
 /// The argument by which a process knows that it takes another's place.
 const TAKEOVER: &str = "--takeover";
 
-/// How the runtime is told how many threads to work with.
-const WORKERS: &str = "TOKIO_WORKER_THREADS";
+/// How a process is told how many threads its runtime works with.
+pub const WORKERS: &str = "TOKIO_WORKER_THREADS";
 
 /// For sinks to ship what is in their hands. What is left the new process ships.
 const SINK_GRACE: Duration = Duration::from_millis(500);

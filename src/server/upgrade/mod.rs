@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub(super) use giving::CONTROL_SOCKET;
-pub use giving::Program;
+pub use giving::{Program, WORKERS};
 pub use taking::Predecessor;
 pub(super) use taking::Words;
 
