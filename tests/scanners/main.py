@@ -176,7 +176,7 @@ async def websocket(world):
     wrong = [f"{case}: {seen} through the gateway, {direct.get(case)} directly" for case, seen in tunnelled.items() if seen != direct.get(case)]
     assert len(tunnelled) > 240 and len(tunnelled) == len(direct), f"{len(direct)} cases directly, {len(tunnelled)} through the gateway"
     assert not wrong, "\n".join(wrong)
-    failed = [case for case, seen in direct.items() if not set(seen) <= {"OK", "NON-STRICT", "INFORMATIONAL"}]
+    failed = [case for case, seen in direct.items() if not set(seen) <= {"OK", "INFORMATIONAL"}]
     return f"{len(tunnelled)} cases, each the same through the gateway as without it; the echo server itself fails {failed or 'none'}"
 
 
@@ -233,7 +233,10 @@ async def autobahn(world, name, port):
     assert await process.wait() in (0, 1), "the test suite did not run"
     found = json.loads((reports / "index.json").read_text())
     cases = next(iter(found.values()))
-    return {case: (seen["behavior"], seen["behaviorClose"]) for case, seen in cases.items()}
+    # Not strict is passed, too, and of some cases (4.2.4 is one) it depends on the moment, and not on the way, whether the echo server has answered what came
+    # before the mistake when it meets that.
+    passed = {"NON-STRICT": "OK"}
+    return {case: tuple(passed.get(seen[of], seen[of]) for of in ("behavior", "behaviorClose")) for case, seen in cases.items()}
 
 
 # --- HTTP/2
