@@ -20,6 +20,8 @@ mod observability;
 mod power;
 #[path = "process/reading.rs"]
 mod reading;
+#[path = "process/reloads.rs"]
+mod reloads;
 #[path = "process/sandbox.rs"]
 mod sandbox;
 #[path = "process/service.rs"]

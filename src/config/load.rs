@@ -31,14 +31,23 @@ pub struct Loaded {
     pub warnings: Report,
     /// Every file and folder whose change may change the configuration, as it was before it was read.
     pub seen: Seen,
+    pub routes_folder: RoutesFolder,
+}
+
+/// Whether there is a folder for route files, be it empty. None is what a gateway without routes may have, and what a running one
+/// sees while its folder is replaced or its volume is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoutesFolder {
+    There,
+    Missing,
 }
 
 /// Reads `portcullis.toml` and `routes/*.toml` in `dir`. Either there is no mistake, or there is no configuration.
 pub fn load(dir: &Path) -> Result<Loaded, Report> {
     let findings = Findings::default();
     let main_source = read_source(&dir.join(MAIN_FILE), &findings);
-    let route_sources: Vec<Arc<Source>> =
-        route_files(dir, &main_source, &findings).iter().filter_map(|path| read_source_if_good(path, &findings)).collect();
+    let (routes_folder, files) = route_files(dir, &main_source, &findings);
+    let route_sources: Vec<Arc<Source>> = files.iter().filter_map(|path| read_source_if_good(path, &findings)).collect();
     let main = main_source.as_ref().ok().and_then(|source| read_main(source, dir, &findings));
     let classes = main.as_ref().map_or_else(read_main::classes_built_in, |main| main.classes.clone());
     let drafts: Vec<Draft> = route_sources.iter().map(|source| read_route(source, dir, &classes, &findings)).collect();
@@ -46,15 +55,17 @@ pub fn load(dir: &Path) -> Result<Loaded, Report> {
     let hash = hash(main_source.as_ref().ok(), &route_sources);
     let warned = main.as_ref().map(|main| lint::lint(main, &drafts, &findings));
     let loaded = warned.and_then(|()| whole(main?, drafts));
-    conclude(loaded, findings, hash)
+    conclude(loaded, findings, hash, routes_folder)
 }
 
-fn conclude(config: Option<Config>, findings: Findings, hash: Arc<str>) -> Result<Loaded, Report> {
+fn conclude(config: Option<Config>, findings: Findings, hash: Arc<str>, routes_folder: RoutesFolder) -> Result<Loaded, Report> {
     let (problems, seen) = findings.into_parts();
     let report = Report::new(problems);
     let table = config.as_ref().and_then(|config| compile::compile(config).ok());
     match (config, table) {
-        (Some(config), Some(table)) if report.count(Severity::Error) == 0 => Ok(Loaded { config, table, hash, warnings: report, seen }),
+        (Some(config), Some(table)) if report.count(Severity::Error) == 0 => {
+            Ok(Loaded { config, table, hash, warnings: report, seen, routes_folder })
+        }
         _ => Err(report),
     }
 }
@@ -113,7 +124,7 @@ fn note(findings: &Findings, source: &Arc<Source>, span: Range<usize>, message: 
 }
 
 /// The route files, in the order of their names. No folder means no routes.
-fn route_files(dir: &Path, main: &Result<Arc<Source>, Arc<Source>>, findings: &Findings) -> Vec<PathBuf> {
+fn route_files(dir: &Path, main: &Result<Arc<Source>, Arc<Source>>, findings: &Findings) -> (RoutesFolder, Vec<PathBuf>) {
     let folder = dir.join(ROUTES_DIR);
     findings.watch(dir.to_owned());
     findings.watch(folder.clone());
@@ -129,10 +140,13 @@ fn route_files(dir: &Path, main: &Result<Arc<Source>, Arc<Source>>, findings: &F
     };
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
-        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        // A link that leads nowhere is a folder that somebody wanted.
+        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound && folder.symlink_metadata().is_err() => {
+            return (RoutesFolder::Missing, Vec::new());
+        }
         Err(fault) => {
             unreadable(&fault);
-            return Vec::new();
+            return (RoutesFolder::Missing, Vec::new());
         }
     };
     let mut files = Vec::new();
@@ -146,7 +160,7 @@ fn route_files(dir: &Path, main: &Result<Arc<Source>, Arc<Source>>, findings: &F
     let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     files.retain(|path| path.extension().is_some_and(|extension| extension == "toml") && !hidden(path));
     files.sort();
-    files
+    (RoutesFolder::There, files)
 }
 
 /// The tree of a file. Syntax errors are noted; what could be read around them is read.
@@ -199,4 +213,5 @@ fn hash(main: Option<&Arc<Source>>, routes: &[Arc<Source>]) -> Arc<str> {
 }
 
 const MAIN_FILE: &str = "portcullis.toml";
-const ROUTES_DIR: &str = "routes";
+/// In the configuration's folder.
+pub const ROUTES_DIR: &str = "routes";

@@ -45,7 +45,7 @@ pub use acme::{Acme, AcmeChallenge};
 pub use client_facing::{ClientAuthority, ClientCertificates, ClientDemand, Hsts, HstsScope, Redirect, RevocationFile};
 pub use compile::compile;
 pub use detection::{MailSecurity, MailTarget, Notify, WebhookTarget};
-pub use load::{Loaded, load};
+pub use load::{Loaded, ROUTES_DIR, RoutesFolder, load};
 pub use report::{Colour, Problem, Report, Severity};
 pub use route_file::{AllowRule, Expectation, RouteFile, RouteTest, ShownFactor, TestPerson};
 pub use secret::{Key, KeyRing, Secret};

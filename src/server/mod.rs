@@ -101,6 +101,7 @@ pub struct Server {
     shutdown: CancellationToken,
     /// Serialises reloads: a signal and a changed file may come at once.
     reloading: tokio::sync::Mutex<()>,
+    unrecorded: reload::Unrecorded,
 }
 
 /// Why a gateway did not start.
@@ -251,6 +252,7 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
         talks: TaskTracker::new(),
         shutdown: shutdown.clone(),
         reloading: tokio::sync::Mutex::default(),
+        unrecorded: reload::Unrecorded::default(),
     });
     server.serve_certificates()?;
     let started = i64::try_from(gateway.clock.now().as_seconds()).unwrap_or_default();

@@ -1,20 +1,22 @@
 //! Reload: on SIGHUP and when a watched file changes. A new configuration is taken whole, or refused whole with every reason
 //! while the old one stays in force. No connection is dropped; exchanges that the new one does not allow are cut.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kernel::event::{Body as EventBody, ChangedBy, EntityChange, EntityFacts, Event, LifecycleChange, LifecycleFacts};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::compile::{self, CompileFault};
 use super::{Server, certificates};
-use crate::config::{self, Colour, Config, Loaded, Seen};
+use crate::config::{self, Colour, Config, Loaded, RoutesFolder, Seen};
 use crate::gateway::RefusedConfiguration;
 use crate::listener::{CertificateFault, TlsFault};
 use crate::telemetry::metrics::Reload;
@@ -24,6 +26,8 @@ use crate::telemetry::metrics::Reload;
 pub enum ReloadFault {
     #[error("{}", .0.render(Colour::Plain))]
     Mistakes(config::Report),
+    #[error("the folder {} is gone, and every route with it: put it back, or leave it there without route files to close them all", .0.display())]
+    RoutesGone(PathBuf),
     #[error("{0} can be changed by a restart only")]
     NeedsRestart(&'static str),
     #[error("{0} is beyond what the process may reach since its start: restart, or see [sandbox]")]
@@ -40,6 +44,31 @@ pub enum ReloadFault {
     Audit(#[from] kernel::Failure),
     #[error("a task of the reload broke off: {0}")]
     Task(#[from] tokio::task::JoinError),
+}
+
+/// Reloads in a row that came to nothing although nothing was wrong with the files. They are tried again until one is taken, or refused.
+#[derive(Debug, Default)]
+pub struct Unrecorded {
+    tries: AtomicU32,
+    more: Notify,
+}
+
+impl Unrecorded {
+    fn add(&self) {
+        self.tries.fetch_add(1, Ordering::AcqRel);
+        self.more.notify_one();
+    }
+
+    fn clear(&self) {
+        self.tries.store(0, Ordering::Release);
+    }
+
+    /// How long to wait before the next try; None where there is nothing to try again.
+    fn pause(&self) -> Option<Duration> {
+        let tries = self.tries.load(Ordering::Acquire);
+        let doubled = || TRY_AGAIN.saturating_mul(1 << (tries - 1).min(10)).min(TRY_AGAIN_MAX);
+        (tries > 0).then(doubled)
+    }
 }
 
 impl ReloadFault {
@@ -66,6 +95,7 @@ impl Server {
         let taken = self.try_reload().await;
         match &taken {
             Ok(()) => {
+                self.unrecorded.clear();
                 self.gateway.metrics.reloaded(Reload::Taken);
                 self.gateway.metrics.gauges().configuration_refused.set(0);
                 self.gateway.refused.store(None);
@@ -73,7 +103,10 @@ impl Server {
             }
             Err(fault) => {
                 // What was refused is not tried again until it changes, but for what could only not be recorded.
-                if !fault.passes() {
+                if fault.passes() {
+                    self.unrecorded.add();
+                } else {
+                    self.unrecorded.clear();
                     self.seen.store(Arc::new(before));
                 }
                 self.gateway.metrics.reloaded(Reload::Refused);
@@ -92,7 +125,12 @@ impl Server {
     async fn try_reload(&self) -> Result<(), ReloadFault> {
         let dir = self.config_dir.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&dir)).await?;
-        let Loaded { config, table, hash, seen, .. } = loaded.map_err(ReloadFault::Mistakes)?;
+        let Loaded { config, table, hash, seen, routes_folder, .. } = loaded.map_err(ReloadFault::Mistakes)?;
+        let had_routes = !self.config.load().routes.is_empty();
+        // Nobody closes everything by taking the folder away: it is being replaced, or its volume is not there.
+        if had_routes && routes_folder == RoutesFolder::Missing {
+            return Err(ReloadFault::RoutesGone(self.config_dir.join(config::ROUTES_DIR)));
+        }
         needs_restart(&self.config.load(), &config)?;
         if let Some(confined) = &self.confined {
             let wanted = super::reach(&config, &self.config_dir, &seen, Path::new(""));
@@ -123,6 +161,9 @@ impl Server {
         let snapshot = Arc::new(snapshot);
         self.gateway.snapshot.store(Arc::clone(&snapshot));
         self.gateway.sinks.configure(&config.audit.sinks).await;
+        if had_routes && config.routes.is_empty() {
+            tracing::warn!("the configuration has no route any more: everything is closed");
+        }
         self.config.store(Arc::new(config));
         self.seen.store(Arc::new(seen));
         self.tell_predecessor_of_reload();
@@ -159,39 +200,60 @@ impl Server {
     pub async fn follow_files(self: Arc<Self>) {
         // One pending wake-up is enough: whatever changed meanwhile is read by the reload that follows.
         let (wake, mut woken) = mpsc::channel(1);
+        // Where no file can be watched nothing wakes, and nothing ends either: what was not recorded is still tried again.
+        let _kept = wake.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| !event.kind.is_access()) {
                 let _full_means_woken_already = wake.try_send(());
             }
         });
-        let mut watcher = match watcher {
-            Ok(watcher) => watcher,
-            Err(error) => {
-                tracing::error!(error = %error, "files cannot be watched; a reload takes a SIGHUP");
-                return;
-            }
-        };
-        let mut folders = Vec::new();
+        let told = |error: notify::Error| tracing::error!(error = %error, "files cannot be watched; a reload takes a SIGHUP");
+        let mut folders = watcher.map_err(told).ok().map(Folders::new);
         loop {
             let seen = self.seen.load_full();
-            watch(&mut watcher, &mut folders, &seen);
-            // Looked at once the folders are watched: what changed before that woke nobody.
-            if !self.changed().await && self.shutdown.run_until_cancelled(woken.recv()).await.flatten().is_none() {
-                return;
+            if let Some(folders) = &mut folders {
+                folders.watch(&seen);
             }
-            if settle(&mut woken, &self.shutdown).await.is_none() {
-                return;
-            }
-            // The gateway's own files may lie beside: only a change of what was read counts.
-            if self.changed().await {
+            let due = match self.unrecorded.pause() {
+                Some(pause) => self.shutdown.run_until_cancelled(sleep(pause)).await.map(|()| Due::TryAgain),
+                None => self.next_change(&mut woken).await.map(|()| Due::Changed),
+            };
+            let reload = match due {
+                Some(Due::TryAgain) => self.unrecorded.pause().is_some(),
+                // The gateway's own files may lie beside: only a change of what was read counts.
+                Some(Due::Changed) => self.changed().await,
+                None => return,
+            };
+            if reload {
                 // Told and recorded by `reload` itself.
-                let taken = self.reload().await;
-                if taken.is_err_and(|fault| fault.passes()) && self.shutdown.run_until_cancelled(sleep(TRY_AGAIN)).await.is_none() {
-                    return;
-                }
+                let _outcome = self.reload().await;
             }
         }
     }
+
+    /// Waits until there may be something to take, and it has settled. None where the gateway stops.
+    async fn next_change(&self, woken: &mut mpsc::Receiver<()>) -> Option<()> {
+        // Looked at once the folders are watched: what changed before that woke nobody.
+        if !self.changed().await {
+            // A volume that comes back where a file was missing wakes nobody.
+            let look = if self.gateway.refused.load().is_some() { LOOK_AGAIN } else { Duration::MAX };
+            let waits = async {
+                // What comes first: a change, a reload that came to nothing, or the time for a look.
+                tokio::select! {
+                    _ = woken.recv() => {}
+                    () = self.unrecorded.more.notified() => {}
+                    () = sleep(look) => {}
+                }
+            };
+            self.shutdown.run_until_cancelled(waits).await?;
+        }
+        settle(woken, &self.shutdown).await
+    }
+}
+
+enum Due {
+    Changed,
+    TryAgain,
 }
 
 /// A change comes in several steps: waits until nothing has happened for a moment. A folder in which something is written all
@@ -208,20 +270,39 @@ async fn settle(woken: &mut mpsc::Receiver<()>, shutdown: &CancellationToken) ->
     }
 }
 
-/// Watches the folder that a file is named in, and the one that it lies in when a symbolic link leads there.
-fn watch(watcher: &mut RecommendedWatcher, folders: &mut Vec<PathBuf>, seen: &Seen) {
-    // Orchestrators put files into a fresh folder each time; what is watched of the old one went with it.
-    folders.retain(|folder| folder.exists());
-    let folder_of = |file: &Path| if file.is_dir() { Some(file.to_owned()) } else { file.parent().map(PathBuf::from) };
-    for file in seen.files() {
-        let lies = file.canonicalize().ok().and_then(|file| folder_of(&file));
-        for folder in folder_of(file).into_iter().chain(lies) {
-            if folders.contains(&folder) {
-                continue;
-            }
-            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
-                Ok(()) => folders.push(folder),
-                Err(error) => tracing::warn!(folder = %folder.display(), error = %error, "a folder cannot be watched"),
+/// The folders that are watched.
+struct Folders {
+    watcher: RecommendedWatcher,
+    watched: BTreeSet<PathBuf>,
+    /// Told once.
+    unwatched: BTreeSet<PathBuf>,
+}
+
+impl Folders {
+    const fn new(watcher: RecommendedWatcher) -> Self {
+        Self { watcher, watched: BTreeSet::new(), unwatched: BTreeSet::new() }
+    }
+
+    /// Watches the folder that a file is named in, and the one that it lies in when a symbolic link leads there. All of them anew each time:
+    /// what is watched is a folder and not its name, under which another may stand by now.
+    fn watch(&mut self, seen: &Seen) {
+        for folder in std::mem::take(&mut self.watched) {
+            let _it_may_be_gone = self.watcher.unwatch(&folder);
+        }
+        let folder_of = |file: &Path| if file.is_dir() { Some(file.to_owned()) } else { file.parent().map(PathBuf::from) };
+        let lies = |file: &Path| file.canonicalize().ok().and_then(|file| folder_of(&file));
+        let wanted: BTreeSet<_> = seen.files().flat_map(|file| folder_of(file).into_iter().chain(lies(file))).collect();
+        for folder in wanted {
+            match self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    self.unwatched.remove(&folder);
+                    self.watched.insert(folder);
+                }
+                Err(error) => {
+                    if self.unwatched.insert(folder.clone()) {
+                        tracing::warn!(folder = %folder.display(), error = %error, "a folder cannot be watched");
+                    }
+                }
             }
         }
     }
@@ -257,8 +338,12 @@ fn audit_differs(old: &Config, new: &Config) -> bool {
         || old.signing_key.expose() != new.signing_key.expose()
 }
 
-/// Until files that could not be taken for another reason than their own are looked at again.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// Until files that could not be taken for another reason than their own are tried again, at first; doubled each time.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+const TRY_AGAIN_MAX: Duration = Duration::from_secs(30);
+
+/// While files are refused they are looked at this often, whatever wakes or does not.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Changes within this time are one change.
 const QUIET: Duration = Duration::from_millis(200);
