@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::address::{self, AddressFault};
 use super::backend::Backend;
+use super::heads::Heads;
 use super::settings::Protocol;
 use super::stream::{Allowance, Stream, Transport};
 use super::tls::{ClientTls, HTTP2};
@@ -87,7 +88,8 @@ impl Connector {
     pub async fn connect(&self, backend: &Backend, purpose: Purpose, limit: Duration) -> Result<(Stream, Spoken), ConnectFault> {
         let made = timeout(limit, self.make(backend, purpose, limit)).await;
         let (transport, spoken) = made.map_err(|_| ConnectFault::TimedOut(limit))??;
-        Ok((Stream { transport, allowance: Arc::new(Allowance::new()) }, spoken))
+        let heads = (spoken == Spoken::Http2).then(Heads::new);
+        Ok((Stream { transport, allowance: Arc::new(Allowance::new()), heads }, spoken))
     }
 
     async fn make(&self, backend: &Backend, purpose: Purpose, limit: Duration) -> Result<(Transport, Spoken), ConnectFault> {

@@ -20,6 +20,7 @@ use super::connect::Purpose;
 use super::head::{self, Stated};
 use super::outgoing::{OutgoingBody, Progress, Sending};
 use super::settings::Limits;
+use super::stream::FLOODED;
 use super::ways::Way;
 
 /// An answer whose head has come, with the connection that its body is still on.
@@ -95,7 +96,7 @@ impl Upstreams {
 async fn send(
     limits: &Limits,
     lease: &mut Lease,
-    request: Request<OutgoingBody>,
+    mut request: Request<OutgoingBody>,
     progress: &Progress,
 ) -> Result<Response<Incoming>, Fault> {
     let head = match lease.held() {
@@ -105,12 +106,20 @@ async fn send(
             if !matches!(ready, Ok(Ok(()))) {
                 return Err(Fault::Unsent(Box::new(request)));
             }
-            connection.allowance.begin();
+            let allowance = &connection.allowance;
+            allowance.begin();
+            let counted = Arc::clone(allowance);
+            hyper::ext::on_informational(&mut request, move |_| counted.spend_heads(1));
             let head = wait_for_head(limits, connection.sender.try_send_request(request), progress).await?;
-            connection.allowance.lift();
+            // The head may have come with them, in what was read at once.
+            if allowance.is_flooded() {
+                return Err(Fault::Broken(FLOODED.to_owned()));
+            }
+            allowance.lift();
             head
         }
         Held::Http2(seat) => {
+            seat.shared().allowance.begin_stream();
             let mut sender = seat.shared().sender.clone();
             wait_for_head(limits, sender.try_send_request(request), progress).await?
         }

@@ -53,6 +53,7 @@ async fn ask(upstreams: &Upstreams, backend: &Backend, check: &HealthCheck) -> R
         upstreams.connector.connect(backend, Purpose::Requests, check.timeout).await.map_err(|fault| fault.to_string())?;
     // Both libraries bound the head of the answer; the whole is bounded by the caller's timeout.
     stream.allowance.lift();
+    stream.allowance.begin_stream();
     let request = question(backend, check, spoken).ok_or("the question cannot be written")?;
     let answer = match spoken {
         Spoken::Http1 => {

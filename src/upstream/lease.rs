@@ -124,6 +124,7 @@ impl Upstreams {
     }
 
     async fn begin_http2(&self, stream: Stream, backend: &Backend) -> hyper::Result<Held> {
+        let allowance = Arc::clone(&stream.allowance);
         let (sender, driver) = http2_builder(self.executor(), &stream, STREAMS_MAX).handshake(TokioIo::new(stream)).await?;
         let allowed = Arc::new(AtomicUsize::new(STREAMS_MAX));
         let told = Arc::clone(&allowed);
@@ -138,13 +139,14 @@ impl Upstreams {
             })
             .await;
         });
-        Ok(Held::Http2(backend.streams.add(sender, allowed)))
+        Ok(Held::Http2(backend.streams.add(sender, allowed, allowance)))
     }
 
     /// A connection for one WebSocket (RFC 8441), if the upstream says that it takes any.
     async fn begin_websocket(&self, stream: Stream) -> hyper::Result<Option<Held>> {
-        let executor = self.executor();
-        let moved = Arc::clone(&executor.moved);
+        let allowance = Arc::clone(&stream.allowance);
+        let moved = Arc::<Notify>::default();
+        let executor = Telling { executor: self.executor(), moved: Arc::clone(&moved) };
         // None before the upstream has said how many it takes, which it says with what else it takes.
         let (sender, driver) = http2_builder(executor, &stream, 0).handshake(TokioIo::new(stream)).await?;
         let mut driver = Box::pin(driver);
@@ -163,15 +165,15 @@ impl Upstreams {
             // How it ended is told to whoever holds the exchange.
             let _ = driver.await;
         });
-        Ok(Some(Held::Http2(Seat::alone(sender))))
+        Ok(Some(Held::Http2(Seat::alone(sender, allowance))))
     }
 
     pub(super) fn executor(&self) -> Tracked {
-        Tracked { tasks: self.tasks.clone(), moved: Arc::default() }
+        Tracked(self.tasks.clone())
     }
 }
 
-fn http2_builder(executor: Tracked, stream: &Stream, streams_at_first: usize) -> http2::Builder<Tracked> {
+fn http2_builder<E: Clone>(executor: E, stream: &Stream, streams_at_first: usize) -> http2::Builder<E> {
     // The library bounds each head; what the connection as a whole receives is not bounded.
     stream.allowance.lift();
     let mut builder = http2::Builder::new(executor);
@@ -199,17 +201,27 @@ fn timed_out(backend: &Backend, limit: Duration) -> Failure {
     Failure::UpstreamUnreachable { why: Unreachable::TimedOut, detail: format!("{}: no connection within {limit:?}", backend.name) }
 }
 
-/// Runs what the HTTP/2 library starts on the gateway's tracked tasks, and tells when one of these moved.
+/// Runs what the HTTP/2 library starts on the gateway's tracked tasks.
 #[derive(Clone)]
-pub struct Tracked {
-    tasks: TaskTracker,
-    moved: Arc<Notify>,
-}
+pub struct Tracked(TaskTracker);
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tracked {
     fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+/// The same for the connection of one WebSocket, and tells when one of these tasks moved.
+#[derive(Clone)]
+struct Telling {
+    executor: Tracked,
+    moved: Arc<Notify>,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Telling {
+    fn execute(&self, future: F) {
         let moved = Arc::clone(&self.moved);
-        self.tasks.spawn(async move {
+        self.executor.execute(async move {
             let mut future = std::pin::pin!(future);
             std::future::poll_fn(|cx| {
                 let polled = future.as_mut().poll(cx);

@@ -16,6 +16,7 @@ mod condition;
 mod connect;
 mod exchange;
 mod head;
+mod heads;
 mod health;
 mod hops;
 mod lease;

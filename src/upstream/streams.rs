@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::outgoing::OutgoingBody;
+use super::stream::Allowance;
 
 /// The connections to one upstream.
 pub struct Streams {
@@ -34,6 +35,7 @@ pub struct Shared {
     running: AtomicUsize,
     /// How many the upstream allows at one time, as far as it has said.
     pub allowed: Arc<AtomicUsize>,
+    pub allowance: Arc<Allowance>,
     born: Instant,
     /// Milliseconds from `born` to the end of the latest exchange.
     last_used: AtomicU64,
@@ -72,8 +74,8 @@ impl Streams {
     }
 
     /// Adds a connection that was made, and takes the first place on it.
-    pub fn add(&self, sender: SendRequest<OutgoingBody>, allowed: Arc<AtomicUsize>) -> Seat {
-        let shared = Arc::new(Shared::new(sender, allowed));
+    pub fn add(&self, sender: SendRequest<OutgoingBody>, allowed: Arc<AtomicUsize>, allowance: Arc<Allowance>) -> Seat {
+        let shared = Arc::new(Shared::new(sender, allowed, allowance));
         let mut connections = self.lock();
         // One that is made while the gateway ends serves its one exchange.
         if !connections.closed {
@@ -105,8 +107,8 @@ impl Streams {
 }
 
 impl Shared {
-    fn new(sender: SendRequest<OutgoingBody>, allowed: Arc<AtomicUsize>) -> Self {
-        Self { sender, running: AtomicUsize::new(0), allowed, born: Instant::now(), last_used: AtomicU64::new(0) }
+    fn new(sender: SendRequest<OutgoingBody>, allowed: Arc<AtomicUsize>, allowance: Arc<Allowance>) -> Self {
+        Self { sender, running: AtomicUsize::new(0), allowed, allowance, born: Instant::now(), last_used: AtomicU64::new(0) }
     }
 
     fn has_room(&self) -> bool {
@@ -128,8 +130,8 @@ impl Seat {
     }
 
     /// A place on a connection that nobody else gets one on.
-    pub fn alone(sender: SendRequest<OutgoingBody>) -> Self {
-        Self::new(&Arc::new(Shared::new(sender, Arc::default())))
+    pub fn alone(sender: SendRequest<OutgoingBody>, allowance: Arc<Allowance>) -> Self {
+        Self::new(&Arc::new(Shared::new(sender, Arc::default(), allowance)))
     }
 
     pub fn shared(&self) -> &Shared {

@@ -106,3 +106,26 @@ async fn frames_out_of_their_order_are_no_answer() {
         assert_eq!(next, Ok((200, "good".into())), "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn interim_answers_are_dropped_and_a_flood_of_them_is_no_answer() {
+    let interim = || head(0, &[(":status", "102")]);
+    let answer = |count| [vec![interim(); count], vec![head(0, &[(":status", "200")]), data(END_STREAM, "good")]].concat();
+    assert_eq!(told(answer(32)).await.0, Ok((200, "good".into())));
+    let (first, next) = told(answer(33)).await;
+    assert_eq!((first, next), (Err(502), Ok((200, "good".into()))));
+    // What is not answered at all is told why.
+    let bench = answering_first(vec![interim(); 100_000]).await;
+    super::framing::assert_flooded(&bench.forward(get("/x")).await.map(drop).expect_err("a flood"));
+    assert_eq!(bench.get("/x").await.unwrap(), (200, "good".into()));
+}
+
+#[tokio::test]
+async fn streams_that_are_answered_one_after_the_other_share_no_more_than_a_connection_may_need() {
+    let allowance = crate::upstream::stream::Allowance::new();
+    (0..1_000).for_each(|_| allowance.begin_stream());
+    allowance.spend_heads(33 * 100);
+    assert!(!allowance.is_flooded());
+    allowance.spend_heads(1);
+    assert!(allowance.is_flooded());
+}

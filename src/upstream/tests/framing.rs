@@ -58,9 +58,33 @@ async fn a_flood_of_interim_answers_is_ended() {
         while stream.write_all(&b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(100)).await.is_ok() {}
     })
     .await;
-    let bench = Bench::new(&[address]);
-    let refusal = bench.get("/x").await.expect_err("a flood");
+    assert_flooded(&Bench::new(&[address]).get("/x").await.expect_err("a flood"));
+}
+
+#[track_caller]
+pub fn assert_flooded(refusal: &Refusal) {
     assert_eq!(refusal.status(), 502);
+    let Refusal::Failure(Failure::UpstreamAnswer(why)) = refusal else { panic!("{refusal:?}") };
+    assert!(why.contains("more than 32 interim answers"), "{why}");
+}
+
+#[tokio::test]
+async fn thirty_two_interim_answers_are_none_too_many_on_any_exchange_of_a_connection() {
+    let interim = b"HTTP/1.1 102 Processing\r\n\r\n";
+    let (address, _) = upstream(move |mut stream, _| async move {
+        for count in [32, 32, 33] {
+            read_head(&mut stream).await;
+            let answer = [&interim.repeat(count)[..], b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"].concat();
+            stream.write_all(&answer).await.unwrap();
+        }
+    })
+    .await;
+    let bench = Bench::new(&[address]);
+    for _ in 0..2 {
+        assert_eq!(bench.get("/x").await.unwrap(), (200, "hi".into()));
+    }
+    assert_flooded(&bench.get("/x").await.expect_err("one too many"));
+    assert_eq!(bench.idle(), 0, "the connection is not kept");
 }
 
 #[tokio::test]
