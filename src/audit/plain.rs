@@ -17,6 +17,25 @@ pub fn is_plain(text: &str) -> bool {
     words.iter().chain([&last]).fold(0, |found, word| found | specials(u64::from_le_bytes(*word))) == 0
 }
 
+/// How many of the first bytes are such text.
+#[must_use]
+#[inline]
+pub fn plain_length(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks::<WORD>();
+    // Behind the end stands a zero, which is none.
+    let mut last = [0; WORD];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    let mut before = 0;
+    for word in words.iter().chain([&last]) {
+        // A borrow goes to higher bytes alone, so the lowest bit that is set is right.
+        match specials(u64::from_le_bytes(*word)) {
+            0 => before += WORD,
+            found => return before + found.trailing_zeros() as usize / 8,
+        }
+    }
+    before
+}
+
 /// Whether one of eight bytes is no printable ASCII, a quote or a backslash: then one of the highest bits is set.
 #[inline]
 const fn specials(word: u64) -> u64 {
@@ -134,6 +153,7 @@ mod tests {
             for (before, after) in (0..20).flat_map(|before| (0..20).map(move |after| (before, after))) {
                 let text = format!("{}{letter}{}", "a".repeat(before), "z".repeat(after));
                 assert_eq!(is_plain(&text), plain, "{text:?}");
+                assert_eq!(plain_length(text.as_bytes()), if plain { text.len() } else { before }, "{text:?}");
             }
         }
         assert!(is_plain(""));

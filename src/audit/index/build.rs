@@ -7,9 +7,11 @@ use std::path::Path;
 
 use super::form::{BLOCK, ClassSpan, ENTRIES, Entry, Head, SUM, checksum, write_entry};
 use super::read::Index;
+use super::words::Words;
 use super::{GRANULE, list, path_of, term};
 use crate::audit::layout::{self, SegmentPaths};
 use crate::audit::media::FILE_MODE;
+use crate::audit::search::glance;
 use crate::audit::search::view::View;
 
 /// The index of a segment that does not change any more. None when it is too large to have one.
@@ -19,7 +21,10 @@ pub fn build(segment: &SegmentPaths) -> io::Result<Option<Vec<u8>>> {
 
 /// What a segment holds, read from its records and from nothing beside them. `each` sees every line, line feed included.
 pub fn survey(segment: &SegmentPaths, each: &mut dyn FnMut(&[u8])) -> io::Result<Option<Head>> {
-    Ok(gather(segment, each)?.map(|gathered| Head { first: segment.first, ..gathered.head }))
+    Ok(gather(segment, each)?.map(|mut gathered| {
+        gathered.words.settle(&mut gathered.head.census);
+        Head { first: segment.first, ..gathered.head }
+    }))
 }
 
 fn gather(segment: &SegmentPaths, each: &mut dyn FnMut(&[u8])) -> io::Result<Option<Gathered>> {
@@ -33,7 +38,7 @@ fn gather(segment: &SegmentPaths, each: &mut dyn FnMut(&[u8])) -> io::Result<Opt
             return Ok(Some(gathered));
         }
         each(&line);
-        if gathered.take(&line).is_none() {
+        if gathered.take(&line, Writer::Unknown).is_none() {
             return Ok(None);
         }
     }
@@ -79,13 +84,23 @@ pub fn tend(folder: &Path) -> io::Result<bool> {
     Ok(Index::open(segment).is_some())
 }
 
+/// Who wrote a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// This process: its form is known, and need not be read whole.
+    Ourselves,
+    /// Another version of the gateway, or whoever can write to the folder.
+    Unknown,
+}
+
 /// What a segment was found to hold.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     head: Head,
     offsets: Vec<u64>,
-    /// Term and record.
-    pairs: Vec<(u32, u32)>,
+    /// Term and record, as one number.
+    pairs: Vec<u64>,
+    words: Words,
 }
 
 impl Gathered {
@@ -98,7 +113,7 @@ impl Gathered {
     }
 
     /// Takes the next line, line feed included. None when there are too many.
-    pub(super) fn take(&mut self, line: &[u8]) -> Option<()> {
+    pub(super) fn take(&mut self, line: &[u8], writer: Writer) -> Option<()> {
         let record = self.head.records;
         if record >= RECORDS_MAX {
             return None;
@@ -108,7 +123,12 @@ impl Gathered {
         }
         self.head.bytes += line.len() as u64;
         self.head.records += 1;
-        let Some(view) = View::read(line.strip_suffix(b"\n").unwrap_or(line)) else {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let seen = match writer {
+            Writer::Ourselves => glance(line),
+            Writer::Unknown => None,
+        };
+        let Some(view) = seen.or_else(|| View::read(line)) else {
             self.head.unreadable += 1;
             return Some(());
         };
@@ -123,8 +143,12 @@ impl Gathered {
             }
             None => self.head.classes.push(ClassSpan { class, records: 1, latest: view.time }),
         }
-        self.head.census.add(&view);
-        self.pairs.extend(view.all().map(|(field, value)| (term(field, value), record)));
+        self.head.census.date(&view);
+        for (field, value) in view.all() {
+            let term = term(field, value);
+            self.words.count(term, field, value, &mut self.head.census);
+            self.pairs.push(u64::from(term) << 32 | u64::from(record));
+        }
         Some(())
     }
 
@@ -133,11 +157,13 @@ impl Gathered {
         // Where this was done before, most of them are in order already, which this sort makes use of.
         self.pairs.sort();
         self.pairs.dedup();
-        let (mut entries, mut lists) = (Vec::new(), Vec::new());
-        for group in self.pairs.chunk_by(|one, other| one.0 == other.0) {
-            let Some((term, _)) = group.first() else { continue };
-            let records: Vec<u32> = group.iter().map(|(_, record)| *record).collect();
-            entries.push((*term, place(&records, &mut lists)));
+        self.words.settle(&mut self.head.census);
+        let (mut entries, mut lists, mut records) = (Vec::new(), Vec::new(), Vec::new());
+        for group in self.pairs.chunk_by(|one, other| one >> 32 == other >> 32) {
+            let Some(first) = group.first() else { continue };
+            records.clear();
+            records.extend(group.iter().map(|pair| *pair as u32));
+            entries.push(((first >> 32) as u32, place(&records, &mut lists)));
         }
         let (mut fences, mut blocks) = (Vec::new(), Vec::new());
         for chunk in entries.chunks(ENTRIES) {

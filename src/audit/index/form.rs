@@ -49,18 +49,27 @@ pub struct Census {
 impl Census {
     /// Counts a record.
     pub fn add(&mut self, view: &View<'_>) {
+        self.date(view);
+        view.all().for_each(|(field, value)| self.word(field, value));
+    }
+
+    /// Counts the time and the class of a record.
+    pub(super) fn date(&mut self, view: &View<'_>) {
         *self.days.entry(u32::try_from(view.time / DAY_MILLIS).unwrap_or(u32::MAX)).or_default() += 1;
         *self.classes.entry(u32::try_from(view.class_uid).unwrap_or(u32::MAX)).or_default() += 1;
-        for field in [Field::Event, Field::Decision, Field::Reason, Field::Route] {
-            for value in view.values(field) {
-                let words = self.words.entry(field).or_default();
-                match words.get_mut(value) {
-                    Some(count) => *count += 1,
-                    None => {
-                        let word = if words.len() < WORDS_MAX { value } else { OTHERS };
-                        *words.entry(word.to_owned()).or_default() += 1;
-                    }
-                }
+    }
+
+    /// Counts a value of a record.
+    pub(super) fn word(&mut self, field: Field, value: &str) {
+        if !is_counted(field) {
+            return;
+        }
+        let words = self.words.entry(field).or_default();
+        match words.get_mut(value) {
+            Some(count) => *count += 1,
+            None => {
+                let word = if words.len() < WORDS_MAX { value } else { OTHERS };
+                *words.entry(word.to_owned()).or_default() += 1;
             }
         }
     }
@@ -233,7 +242,7 @@ pub fn checksum(bytes: &[u8]) -> [u8; SUM] {
 }
 
 /// Names this form. Another form of index has another name, and is made anew.
-pub const MAGIC: &[u8; 8] = b"PCINDEX2";
+pub const MAGIC: &[u8; 8] = b"PCINDEX3";
 
 /// Name and length of the head.
 pub const PREFIX: usize = 12;
@@ -255,6 +264,14 @@ const HEAD_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
 const IS_LIST: u32 = 1 << 31;
 const NOTHING: u32 = u32::MAX;
+
+/// Whether it is counted by name. People and requests are too many.
+pub(super) const fn is_counted(field: Field) -> bool {
+    match field {
+        Field::Event | Field::Decision | Field::Reason | Field::Route => true,
+        Field::RequestId | Field::Person => false,
+    }
+}
 
 /// Most words of a field that are counted by name. Routes and reasons are a few hundred; more come from nowhere good.
 const WORDS_MAX: usize = 4_096;

@@ -4,6 +4,7 @@
 //! and must meet the filter. Where an index cannot be used, its segment is read whole. Lines that are not records are counted.
 
 pub mod filter;
+mod glance;
 pub mod view;
 
 use std::fs::File;
@@ -14,6 +15,7 @@ use std::path::Path;
 use super::index::{self, GRANULE, Index};
 use super::layout::{self, SegmentPaths};
 use filter::Filter;
+pub(super) use glance::glance;
 use view::View;
 
 /// What to look for, and how.

@@ -19,59 +19,59 @@ pub enum Field {
 }
 
 /// A record, as far as it can be asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct View<'a> {
     pub class_uid: u64,
     /// Milliseconds since 1970.
     pub time: u64,
     #[serde(borrow)]
-    user: Option<User<'a>>,
+    pub(super) user: Option<User<'a>>,
     #[serde(borrow)]
-    actor: Option<Actor<'a>>,
+    pub(super) actor: Option<Actor<'a>>,
     #[serde(borrow)]
-    unmapped: Option<Unmapped<'a>>,
+    pub(super) unmapped: Option<Unmapped<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
-struct User<'a> {
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct User<'a> {
     #[serde(borrow)]
-    uid: Option<Text<'a>>,
+    pub(super) uid: Option<Text<'a>>,
     #[serde(borrow)]
-    name: Option<Text<'a>>,
+    pub(super) name: Option<Text<'a>>,
     #[serde(borrow)]
-    email_addr: Option<Text<'a>>,
+    pub(super) email_addr: Option<Text<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Actor<'a> {
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Actor<'a> {
     #[serde(borrow)]
-    user: Option<User<'a>>,
+    pub(super) user: Option<User<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Unmapped<'a> {
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Unmapped<'a> {
     #[serde(borrow)]
-    portcullis: Option<Own<'a>>,
+    pub(super) portcullis: Option<Own<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Own<'a> {
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Own<'a> {
     #[serde(borrow)]
-    event: Option<Text<'a>>,
+    pub(super) event: Option<Text<'a>>,
     #[serde(borrow)]
-    request_id: Option<Text<'a>>,
+    pub(super) request_id: Option<Text<'a>>,
     #[serde(borrow)]
-    decision: Option<Text<'a>>,
+    pub(super) decision: Option<Text<'a>>,
     #[serde(borrow)]
-    reason: Option<Text<'a>>,
+    pub(super) reason: Option<Text<'a>>,
     #[serde(borrow)]
-    route: Option<Text<'a>>,
+    pub(super) route: Option<Text<'a>>,
 }
 
 /// Borrowed where the line holds it without escapes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 impl<'a> View<'a> {
     /// Reads a line. None when it is not a record.
@@ -80,26 +80,27 @@ impl<'a> View<'a> {
         serde_json::from_slice(line).ok()
     }
 
-    /// Every value of a field.
-    pub fn values(&self, field: Field) -> impl Iterator<Item = &str> {
-        let own = self.unmapped.as_ref().and_then(|unmapped| unmapped.portcullis.as_ref());
-        let one = |pick: for<'v> fn(&'v Own<'a>) -> &'v Option<Text<'a>>| own.and_then(|own| pick(own).as_ref());
-        let (single, people) = match field {
-            Field::RequestId => (one(|own| &own.request_id), false),
-            Field::Route => (one(|own| &own.route), false),
-            Field::Decision => (one(|own| &own.decision), false),
-            Field::Reason => (one(|own| &own.reason), false),
-            Field::Event => (one(|own| &own.event), false),
-            Field::Person => (None, true),
-        };
-        let users = [self.user.as_ref(), self.actor.as_ref().and_then(|actor| actor.user.as_ref())];
-        let people = users.into_iter().filter(move |_| people).flatten().flat_map(User::names);
-        single.into_iter().chain(people).map(|text| &*text.0)
-    }
-
     /// Every value that can be asked for.
     pub fn all(&self) -> impl Iterator<Item = (Field, &str)> {
-        FIELDS.iter().flat_map(|field| self.values(*field).map(|value| (*field, value)))
+        let own = self.unmapped.as_ref().and_then(|unmapped| unmapped.portcullis.as_ref());
+        let own = own.map(|own| {
+            [
+                (Field::RequestId, &own.request_id),
+                (Field::Route, &own.route),
+                (Field::Decision, &own.decision),
+                (Field::Reason, &own.reason),
+                (Field::Event, &own.event),
+            ]
+        });
+        let users = [self.user.as_ref(), self.actor.as_ref().and_then(|actor| actor.user.as_ref())];
+        let people = users.into_iter().flatten().flat_map(User::names).map(|name| (Field::Person, &*name.0));
+        let single = own.into_iter().flatten().filter_map(|(field, value)| value.as_ref().map(|value| (field, &*value.0)));
+        single.chain(people)
+    }
+
+    /// Every value of a field.
+    pub fn values(&self, field: Field) -> impl Iterator<Item = &str> {
+        self.all().filter(move |(known, _)| *known == field).map(|(_, value)| value)
     }
 
     /// The first value of a field.
