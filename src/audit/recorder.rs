@@ -28,6 +28,7 @@ use super::pseudonym::{self, Privacy};
 use super::queue::Queue;
 use super::record;
 use super::recover::{self, Place, StartFault};
+use super::sinks::Prover;
 use super::writer::Writer;
 
 /// What the log needs to know.
@@ -110,6 +111,8 @@ pub(super) struct Shared {
     holds: AtomicUsize,
     pub origin: String,
     pub epoch: AtomicU64,
+    /// Of the positions of sinks.
+    pub positions: Prover,
     durability: Durability,
     observer: OnceLock<Arc<dyn Observer>>,
 }
@@ -124,6 +127,7 @@ impl Recorder {
     pub fn start_on(media: Box<dyn Media>, settings: Settings, clock: Clock) -> Result<Self, StartFault> {
         let signer = Signer::new(&settings.signing_key, &settings.origin).map_err(StartFault::Key)?;
         let place = Place { folder: &settings.dir, head: &settings.head, segment_bytes: settings.segment_bytes };
+        let positions = Prover::new(&settings.signing_key, &settings.origin);
         let (log, repair) = recover::open(media, place, signer, clock.now())?;
         let shared = Arc::new(Shared {
             queue: Queue::new(settings.queue),
@@ -133,6 +137,7 @@ impl Recorder {
             holds: AtomicUsize::new(0),
             origin: settings.origin,
             epoch: AtomicU64::new(log.epoch()),
+            positions,
             durability: settings.durability,
             observer: OnceLock::new(),
         });
@@ -226,6 +231,11 @@ impl Recorder {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.shared.epoch.load(Ordering::Acquire)
+    }
+
+    /// What proves positions of this log's sinks.
+    pub(super) fn positions(&self) -> Prover {
+        self.shared.positions.clone()
     }
 
     #[cfg(test)]

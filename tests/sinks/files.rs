@@ -43,8 +43,7 @@ async fn a_line_that_was_torn_is_written_again() {
     let text = fs::read_to_string(file(&log)).unwrap();
     let keep = text.trim_end().rfind('\n').unwrap() + 20;
     fs::write(file(&log), &text[..keep]).unwrap();
-    let position = log.audit().join("sinks/one.json");
-    fs::write(&position, "{\"place\":{\"next\":0,\"segment\":0,\"offset\":0},\"checkpoint\":0}").unwrap();
+    fs::remove_file(log.audit().join("sinks/one.json")).unwrap();
     log.sinks.configure(&[sink("one", carrier)]).await;
     log.shipped().await;
     compare(&log, &read_lines(&file(&log)), Whole::Yes);
@@ -132,19 +131,85 @@ async fn sinks_come_go_and_come_back_without_losing_their_place() {
     log.sinks.configure(&[one, late]).await;
     log.write(10).await;
     log.signed().await;
-    until("both have everything", || log.sinks.reports().iter().all(|report| report.next == 40)).await;
+    // Ten each time, and the record that says what the late one does not have.
+    until("both have everything", || log.sinks.reports().iter().all(|report| report.next == 41)).await;
     compare(&log, &read_lines(&file(&log)), Whole::Yes);
     let late: Vec<Value> = read_lines(&log.dir.path().join("late.jsonl")).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let sequences: Vec<u64> = late.iter().filter_map(|event| event["metadata"]["sequence"].as_u64()).collect();
-    assert_eq!(sequences, (30..40).collect::<Vec<_>>());
+    assert_eq!(sequences, (30..41).collect::<Vec<_>>());
+    let gap = late.iter().map(|event| &event["unmapped"]["portcullis"]).find(|own| own["event"] == "sink_gap").unwrap();
+    assert_eq!((&gap["sink"], &gap["first"], &gap["last"]), (&"late".into(), &0.into(), &29.into()));
+}
+
+/// Somebody who may write to the folder wants records kept from the receiver.
+#[tokio::test]
+async fn a_position_that_somebody_else_wrote_keeps_nothing_from_the_receiver_and_is_on_record() {
+    let log = Log::new();
+    let carrier = carrier(&log);
+    log.sinks.configure(&[sink("one", carrier.clone())]).await;
+    log.write(10).await;
+    log.shipped().await;
+    log.sinks.configure(&[]).await;
+    log.write(10).await;
+    log.signed().await;
+    let position = log.audit().join("sinks/one.json");
+    let honest = fs::read_to_string(&position).unwrap();
+    for forged in
+        [honest.replace("\"next\":10", "\"next\":20"), "{\"place\":{\"next\":20,\"segment\":0,\"offset\":0},\"checkpoint\":20}".to_owned()]
+    {
+        assert_ne!(forged, honest);
+        fs::write(&position, forged).unwrap();
+        fs::remove_file(file(&log)).unwrap();
+        log.sinks.configure(&[sink("one", carrier.clone())]).await;
+        until("it is on record", || read_lines(&file(&log)).iter().any(|line| line.contains("\"sink_rewind\""))).await;
+        log.shipped().await;
+        compare(&log, &read_lines(&file(&log)), Whole::Yes);
+        log.sinks.configure(&[]).await;
+        // Told once: the position is this gateway's again.
+        log.sinks.configure(&[sink("one", carrier.clone())]).await;
+        log.write(1).await;
+        log.shipped().await;
+        log.sinks.configure(&[]).await;
+    }
+    let told = log.lines().iter().filter(|line| line.contains("\"event\":\"sink_rewind\"")).count();
+    assert_eq!(told, 2);
+}
+
+/// A position of another sink is none, and one that is gone is not made up in silence.
+#[tokio::test]
+async fn a_position_that_is_gone_or_another_sinks_keeps_nothing_from_the_receiver_unsaid() {
+    let log = Log::new();
+    let mut newest = sink("one", carrier(&log));
+    newest.begin = Begin::Newest;
+    let other = sink("two", Carrier::File { path: log.dir.path().join("second.jsonl") });
+    log.sinks.configure(&[newest.clone(), other.clone()]).await;
+    log.write(10).await;
+    log.signed().await;
+    until("both have everything", || log.sinks.reports().iter().all(|report| report.next == 10)).await;
+    log.sinks.configure(&[]).await;
+    log.write(10).await;
+    log.signed().await;
+    fs::remove_file(log.audit().join("sinks/one.json")).unwrap();
+    log.sinks.configure(&[newest.clone()]).await;
+    until("it is on record", || log.lines().iter().any(|line| line.contains("\"sink_gap\",\"sink\":\"one\",\"first\":0,\"last\":19")))
+        .await;
+    log.shipped().await;
+    log.sinks.configure(&[]).await;
+    fs::copy(log.audit().join("sinks/one.json"), log.audit().join("sinks/two.json")).unwrap();
+    log.sinks.configure(&[other]).await;
+    until("it is on record", || log.lines().iter().any(|line| line.contains("\"sink_rewind\",\"sink\":\"two\",\"first\":0"))).await;
 }
 
 #[tokio::test]
 async fn a_log_that_was_rolled_back_is_not_taken_for_the_old_one() {
-    let log = Log::new();
+    let (log, longer) = (Log::new(), Log::new());
+    longer.sinks.configure(&[sink("one", carrier(&longer))]).await;
+    longer.write(20).await;
+    longer.shipped().await;
+    longer.sinks.configure(&[]).await;
     log.write(5).await;
     fs::create_dir_all(log.audit().join("sinks")).unwrap();
-    fs::write(log.audit().join("sinks/one.json"), "{\"place\":{\"next\":500,\"segment\":0,\"offset\":0},\"checkpoint\":500}").unwrap();
+    fs::copy(longer.audit().join("sinks/one.json"), log.audit().join("sinks/one.json")).unwrap();
     log.sinks.configure(&[sink("one", carrier(&log))]).await;
     until("it is told", || log.report().last_error.is_some_and(|error| error.contains("rolled back"))).await;
     assert!(read_lines(&file(&log)).is_empty());

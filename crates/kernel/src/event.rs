@@ -333,6 +333,8 @@ pub enum EntityChange {
     RefuseOrder,
     /// A sink passed over records, `first` to `last`: its backlog overflowed, or they were dropped before it had them.
     SinkGap { sink: String, first: u64, last: u64 },
+    /// The position of a sink on disk was not one that this log's gateway wrote: everything from record `first` on is shipped again.
+    SinkRewind { sink: String, first: u64 },
 }
 
 /// What an operator read.

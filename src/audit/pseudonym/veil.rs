@@ -84,6 +84,7 @@ fn consulted(facts: &EntityFacts) -> Option<Subject> {
         | EntityChange::RefuseOrder
         | EntityChange::ReadLog { .. }
         | EntityChange::SinkGap { .. }
+        | EntityChange::SinkRewind { .. }
         | EntityChange::DropRecords { .. } => None,
     }
 }

@@ -81,7 +81,7 @@ pub fn fill(body: &mut Body, text: &str) {
                 EntityChange::Configuration { config } => *config = owned(),
                 EntityChange::Consult { what: Consulted::User(subject) } => (subject.issuer, subject.sub) = (owned(), owned()),
                 EntityChange::ReadLog { command, filters, .. } => (*command, *filters) = (owned(), owned()),
-                EntityChange::SinkGap { sink, .. } => *sink = owned(),
+                EntityChange::SinkGap { sink, .. } | EntityChange::SinkRewind { sink, .. } => *sink = owned(),
                 EntityChange::RevokeSessions { .. }
                 | EntityChange::Consult { .. }
                 | EntityChange::RefuseOrder

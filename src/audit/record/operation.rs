@@ -13,9 +13,11 @@ pub(super) fn entity(json: &mut Json, facts: &EntityFacts) {
         EntityChange::Consult { .. } | EntityChange::ReadLog { .. } => (2, "Read"),
         EntityChange::RefuseOrder => (OTHER, "Order"),
         EntityChange::SinkGap { .. } => (OTHER, "Sink Gap"),
+        EntityChange::SinkRewind { .. } => (OTHER, "Sink Rewind"),
     };
-    // Records that the receiver does not have: somebody should look now.
-    let severity = if matches!(facts.change, EntityChange::SinkGap { .. }) { Severity::High } else { severity };
+    // Records that the receiver does not have, or somebody who wanted it so: look now.
+    let is_of_sink = matches!(facts.change, EntityChange::SinkGap { .. } | EntityChange::SinkRewind { .. });
+    let severity = if is_of_sink { Severity::High } else { severity };
     head(json, ENTITY_MANAGEMENT, activity, severity, failed);
     json.maybe("status_detail", facts.failure.as_deref());
     json.object("actor", |json| changed_by(json, &facts.by));
@@ -27,7 +29,7 @@ pub(super) fn entity(json: &mut Json, facts: &EntityFacts) {
             EntityChange::Consult { what: Consulted::User(_) } => ("user", "user"),
             EntityChange::RefuseOrder => ("control socket", "interface"),
             EntityChange::ReadLog { .. } | EntityChange::DropRecords { .. } => ("audit log", "audit_log"),
-            EntityChange::SinkGap { sink, .. } => (sink.as_str(), "sink"),
+            EntityChange::SinkGap { sink, .. } | EntityChange::SinkRewind { sink, .. } => (sink.as_str(), "sink"),
         };
         json.text("name", name);
         json.text("type", kind);
@@ -39,6 +41,7 @@ pub(super) fn entity(json: &mut Json, facts: &EntityFacts) {
             | EntityChange::RefuseOrder
             | EntityChange::ReadLog { .. }
             | EntityChange::SinkGap { .. }
+            | EntityChange::SinkRewind { .. }
             | EntityChange::DropRecords { .. } => {}
         }
     });
@@ -72,6 +75,11 @@ pub(super) fn entity(json: &mut Json, facts: &EntityFacts) {
                 json.text("sink", sink);
                 json.number("first", *first);
                 json.number("last", *last);
+            }
+            EntityChange::SinkRewind { sink, first } => {
+                json.text("event", "sink_rewind");
+                json.text("sink", sink);
+                json.number("first", *first);
             }
         }
         by_field(json, &facts.by);

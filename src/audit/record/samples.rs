@@ -89,6 +89,7 @@ pub fn entity_changes() -> Vec<EntityChange> {
     changes.push(EntityChange::ReadLog { command: "search".to_owned(), filters: "--reason no_rule".to_owned(), records: 3 });
     changes.push(EntityChange::DropRecords { first: 0, end: 9, segments: 1 });
     changes.push(EntityChange::SinkGap { sink: "siem".to_owned(), first: 3, last: 8 });
+    changes.push(EntityChange::SinkRewind { sink: "siem".to_owned(), first: 3 });
     changes.extend(consulted().into_iter().map(|what| EntityChange::Consult { what }));
     changes
 }

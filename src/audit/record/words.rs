@@ -63,8 +63,13 @@ pub const EVENTS: &[(&str, &str, &str)] = &[
     ("drop_records", "Records whose retention is over were dropped.", "`first` and `next` that `audit.retention` does not explain."),
     (
         "sink_gap",
-        "A sink passed over records, `first` to `last`: its backlog overflowed, or they were dropped from disk before it had them.",
-        "Every one: your SIEM does not have these records. They are in the log.",
+        "A sink passed over records, `first` to `last`: its backlog overflowed, they were dropped from disk before it had them, or it is new and has `begin = \"newest\"`.",
+        "Every one: your SIEM does not have these records. They are in the log. Of a sink that is not new: its position was removed.",
+    ),
+    (
+        "sink_rewind",
+        "The position of a sink on disk was not one that this gateway wrote: it ships everything from `first` on again.",
+        "Every one: somebody changed the file, perhaps to keep records from your SIEM. It gets all of them, many for the second time.",
     ),
     (
         "refuse_order",
@@ -202,7 +207,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("unmapped.portcullis.factor_age_s", "seconds since the factor was shown"),
     ("unmapped.portcullis.fault", "`listener_full`, `address_full`, `proxy_header`, `handshake`, `client_certificate`, `server_name`"),
     ("unmapped.portcullis.filters", "what was asked for"),
-    ("unmapped.portcullis.first", "the first record that was dropped, or that a sink passed over"),
+    ("unmapped.portcullis.first", "the first record that was dropped, that a sink passed over, or that it ships again"),
     ("unmapped.portcullis.full[].bytes", "how long the whole was"),
     ("unmapped.portcullis.full[].field", "a field that was cut"),
     ("unmapped.portcullis.full[].sha256", "SHA-256 of the whole"),

@@ -36,7 +36,7 @@ pub enum SinkFault {
     Read(#[from] ReadFault),
     #[error("the position of this sink, {}: {why}", .path.display())]
     Position { path: PathBuf, why: String },
-    #[error("the skipping of records could not be recorded, so that none were skipped: {0}")]
+    #[error("that records are skipped or sent again could not be recorded, so that neither was done: {0}")]
     Gap(kernel::Failure),
     #[error("the log ends before record {0}, which this sink had already: it was rolled back, or is another log")]
     Beyond(u64),

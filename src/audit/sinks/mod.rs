@@ -15,11 +15,13 @@ mod lines;
 pub mod mapping;
 mod position;
 mod relp;
+mod sent;
 mod status;
 mod syslog;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod watch;
 mod web;
 mod worker;
 
@@ -38,10 +40,11 @@ use crate::config::Sink;
 use super::Recorder;
 use backoff::Backoff;
 pub use fault::SinkFault;
-pub use position::lowest_acknowledged;
+pub(super) use position::Prover;
 use status::Status;
 pub use status::{SinkReport, SinkState};
-use worker::{Surroundings, Worker, watch};
+use watch::watch;
+use worker::{Surroundings, Worker};
 
 /// All sinks of a gateway.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 //! At least once and in order. What is on its way is remembered by its end alone, so that memory is bounded by one batch; after
 //! a fault everything that was not acknowledged is read from the files again. Nothing is skipped but what a record says.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +22,8 @@ use super::backoff::Backoff;
 use super::courier::{Courier, Receipt};
 use super::event::Item;
 use super::fault::SinkFault;
-use super::position::{Position, PositionFile};
+use super::position::{Position, PositionFile, Stored};
+use super::sent::Sent;
 use super::status::Status;
 
 /// What a sink is made of.
@@ -36,6 +36,8 @@ pub struct Worker {
     courier: Courier,
     reader: Reader,
     file: PositionFile,
+    /// What is put on record before anything is shipped.
+    owed: Option<Owed>,
     /// What the receiver has.
     acknowledged: Position,
     saved: Position,
@@ -50,21 +52,13 @@ pub struct Worker {
     pending: Option<Pending>,
 }
 
-/// A batch that is on its way, by its end.
+/// How a sink begins, where that is not what its receiver has.
 #[derive(Clone, Copy, Debug)]
-struct Sent {
-    end: Position,
-    /// When the first and the last batch under this end were sent.
-    began: Instant,
-    at: Instant,
-    receipt: Receipt,
-}
-
-impl Sent {
-    fn now(end: Position, receipt: Receipt) -> Self {
-        let now = Instant::now();
-        Self { end, began: now, at: now, receipt }
-    }
+enum Owed {
+    /// Its position is not one that this gateway wrote.
+    Rewind,
+    /// It is new, or its position was removed: it passes over what is before this record.
+    Gap(u64),
 }
 
 struct Pending {
@@ -89,19 +83,23 @@ pub struct Surroundings {
 impl Worker {
     pub fn new(sink: Sink, around: Surroundings) -> Result<Self, SinkFault> {
         let Surroundings { dir, recorder, clock, status } = around;
-        let file = PositionFile::new(&dir, &sink.name);
+        let file = PositionFile::new(&dir, &sink.name, recorder.positions());
         let head = follow::head(&dir)?.map_or(0, |head| head.size);
-        let position = match (file.load()?, sink.begin) {
-            (Some(position), _) => position,
-            (None, Begin::Oldest) => Position { place: Place { next: follow::first(&dir)?, ..Place::default() }, checkpoint: 0 },
-            (None, Begin::Newest) => Position { place: Place { next: head, ..Place::default() }, checkpoint: 0 },
+        let oldest = Position { place: Place { next: follow::first(&dir)?, ..Place::default() }, checkpoint: 0 };
+        let (position, owed) = match (file.load()?, sink.begin) {
+            (Some(Stored::Proven(position)), _) => (position, None),
+            (Some(Stored::Unproven), _) => (oldest, Some(Owed::Rewind)),
+            (None, Begin::Oldest) => (oldest, None),
+            (None, Begin::Newest) => (oldest, (oldest.place.next < head).then_some(Owed::Gap(head))),
         };
         // A position is only ever behind what was synced and signed.
         if position.place.next > head {
             return Err(SinkFault::Beyond(position.place.next));
         }
-        // From now on what a new sink begins with is settled, whatever is dropped or written meanwhile.
-        file.save(position)?;
+        // From now on what a new sink begins with is settled, whatever is dropped or written meanwhile. What is owed comes first.
+        if owed.is_none() {
+            file.save(position)?;
+        }
         status.next.store(position.place.next, Relaxed);
         status.head.store(head, Relaxed);
         Ok(Self {
@@ -113,6 +111,7 @@ impl Worker {
             clock,
             status,
             file,
+            owed,
             acknowledged: position,
             saved: position,
             saved_at: Instant::now(),
@@ -153,7 +152,9 @@ impl Worker {
 
     /// Puts the position on disk, last of all.
     pub fn close(&mut self) {
-        if let Err(fault) = self.save() {
+        if self.owed.is_none()
+            && let Err(fault) = self.save()
+        {
             tracing::error!(sink = %self.sink.name, error = %fault, "what the receiver has could not be written down: it will be sent again");
         }
     }
@@ -169,6 +170,7 @@ impl Worker {
     }
 
     async fn turn(&mut self) -> Result<Turn, SinkFault> {
+        self.pay().await?;
         self.courier.check().await?;
         self.settle().await?;
         self.tend_position()?;
@@ -197,6 +199,29 @@ impl Worker {
         }
         self.settle().await?;
         Ok(Turn::Shipped)
+    }
+
+    /// Puts on record that this sink does not go on where its receiver is.
+    async fn pay(&mut self) -> Result<(), SinkFault> {
+        let first = self.acknowledged.place.next;
+        match self.owed {
+            None => return Ok(()),
+            Some(Owed::Gap(end)) => self.skip(first, end).await?,
+            Some(Owed::Rewind) => {
+                let name = &self.sink.name;
+                tracing::error!(sink = %name, first, "the position of a sink is not one that this gateway wrote: everything is shipped again");
+                self.tell(EntityChange::SinkRewind { sink: name.to_string(), first }).await?;
+                self.file.save(self.acknowledged)?;
+            }
+        }
+        self.owed = None;
+        Ok(())
+    }
+
+    async fn tell(&self, change: EntityChange) -> Result<(), SinkFault> {
+        let facts = EntityFacts { change, by: ChangedBy::Gateway, failure: None };
+        let event = Event { time: self.clock.now(), body: Body::Entity(Box::new(facts)) };
+        self.recorder.keep(event).await.map_err(SinkFault::Gap)
     }
 
     fn note_sent(&mut self, sent: Sent) {
@@ -303,10 +328,7 @@ impl Worker {
 
     /// Passes over records, `first` up to, not including, `end`. First it is put on record, then it is done.
     async fn skip(&mut self, first: u64, end: u64) -> Result<(), SinkFault> {
-        let change = EntityChange::SinkGap { sink: self.sink.name.to_string(), first, last: end.saturating_sub(1) };
-        let facts = EntityFacts { change, by: ChangedBy::Gateway, failure: None };
-        let event = Event { time: self.clock.now(), body: Body::Entity(Box::new(facts)) };
-        self.recorder.keep(event).await.map_err(SinkFault::Gap)?;
+        self.tell(EntityChange::SinkGap { sink: self.sink.name.to_string(), first, last: end.saturating_sub(1) }).await?;
         tracing::error!(sink = %self.sink.name, first, last = end.saturating_sub(1), "records were not shipped and are skipped");
         self.status.dropped.fetch_add(end.saturating_sub(first), Relaxed);
         self.acknowledged.place = Place { next: end, ..Place::default() };
@@ -353,32 +375,6 @@ impl Worker {
         self.file.save(self.acknowledged)?;
         self.saved = self.acknowledged;
         Ok(())
-    }
-}
-
-/// Looks every so often how far behind the sink is, also while a batch waits for its receiver, and holds grants back where
-/// the configuration says so. Never returns.
-pub async fn watch(sink: &Sink, dir: PathBuf, recorder: &Recorder, status: &Status) {
-    let held = Cell::new(None);
-    loop {
-        if let Ok(Some(head)) = follow::head(&dir) {
-            status.head.store(head.size, Relaxed);
-        }
-        let backlog = status.head.load(Relaxed).saturating_sub(status.next.load(Relaxed));
-        if let Backlog::Block(most) = sink.backlog {
-            let blocks = status.blocks.load(Relaxed);
-            // It lets go with room to spare, so that it does not flutter.
-            if !blocks && backlog > most {
-                tracing::error!(sink = %sink.name, sink.backlog = backlog, "a sink is too far behind: grants are refused");
-                held.set(Some(recorder.hold_grants()));
-                status.blocks.store(true, Relaxed);
-            } else if blocks && backlog <= most - most / 10 {
-                tracing::warn!(sink = %sink.name, "a sink has caught up: grants are given again");
-                held.set(None);
-                status.blocks.store(false, Relaxed);
-            }
-        }
-        sleep(sink.flush_interval).await;
     }
 }
 
