@@ -125,6 +125,15 @@ impl Recorder {
 
     /// As [`start`](Self::start), on another file system.
     pub fn start_on(media: Box<dyn Media>, settings: Settings, clock: Clock) -> Result<Self, StartFault> {
+        let recorder = Self::open(media, settings, clock)?;
+        let pen = recorder.writer.pen.clone();
+        let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || pen.run()).map_err(StartFault::Thread)?;
+        *recorder.writer.handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(recorder)
+    }
+
+    /// As [`start_on`](Self::start_on), with nobody yet who does what is left to the thread.
+    pub(super) fn open(media: Box<dyn Media>, settings: Settings, clock: Clock) -> Result<Self, StartFault> {
         let signer = Signer::new(&settings.signing_key, &settings.origin).map_err(StartFault::Key)?;
         let place = Place { folder: &settings.dir, head: &settings.head, segment_bytes: settings.segment_bytes };
         let positions = Prover::new(&settings.signing_key, &settings.origin);
@@ -144,9 +153,7 @@ impl Recorder {
         let mut writer = Writer::new(log, Arc::clone(&shared), clock);
         writer.settle(repair)?;
         let pen = Pen::new(writer, Arc::clone(&shared));
-        let held = pen.clone();
-        let handle = thread::Builder::new().name("audit".to_owned()).spawn(move || held.run()).map_err(StartFault::Thread)?;
-        let writer = WriterThread { shared: Arc::clone(&shared), pen, handle: Mutex::new(Some(handle)) };
+        let writer = WriterThread { shared: Arc::clone(&shared), pen, handle: Mutex::default() };
         Ok(Self { shared, writer: Arc::new(writer), privacy: Arc::default() })
     }
 
