@@ -57,6 +57,7 @@ pub use super::keys_facing::{CLIENT_CERTIFICATES, HSTS, REDIRECT};
 pub use super::keys_sink::{FILTER as SINK_FILTER, SINK};
 pub use super::keys_upstream::{HEALTH, ROUTE_UPSTREAM, UPSTREAM};
 pub use super::sandbox::SANDBOX;
+pub use super::traces::TRACES;
 
 /// The table of `keys` in which a name would be known, as one writes it: `[gateway]`.
 #[must_use]
@@ -89,6 +90,7 @@ pub const MAIN: &[Key] = &[
     key("audit", Table(AUDIT), Required("[audit]"), "The audit log."),
     key("detection", Table(DETECTION), Optional("the defaults of its keys hold"), "What counts as a finding."),
     key("notify", Table(NOTIFY), Optional("nobody is told"), "Who is told of findings."),
+    key("traces", Table(TRACES), Optional("nothing is traced"), "Where spans of requests are sent."),
     key("store", Table(STORE), Optional("the defaults of its keys hold"), "Where sessions and factors are kept."),
     key("class", Named(CLASS), Optional("internal and restricted are built in"), "How sensitive a route is."),
     key("admin", Table(ADMIN), Optional("nobody is an admin"), "Who may administer."),

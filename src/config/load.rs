@@ -84,6 +84,7 @@ fn whole(main: Main, drafts: Vec<Draft>) -> Option<Config> {
         audit: main.audit?,
         detection: main.detection,
         notify: main.notify?,
+        traces: main.traces?,
         store: main.store?,
         classes: main.classes,
         admin: main.admin,

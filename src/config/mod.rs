@@ -38,6 +38,7 @@ pub mod show;
 pub mod sink;
 pub mod source;
 mod syntax;
+mod traces;
 pub mod trial;
 pub mod values;
 
@@ -55,6 +56,7 @@ pub use sink::{
     Authorities, Backlog, Begin, Bom, Carrier, Compression, Endpoint, HttpApi, IndexerAck, Message, RecordFilter, RecordFormat,
     Server as SinkServer, Sink, Tls as SinkTls,
 };
+pub use traces::{TraceReceiver, Traces};
 
 /// A time as RFC 3339 writes it.
 #[must_use]

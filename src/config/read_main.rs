@@ -26,6 +26,7 @@ use super::read_upstream;
 use super::reader::{Fault, Table, Value};
 use super::sections::*;
 use super::source::Place;
+use super::traces::{self, Traces};
 use super::values;
 
 /// What was read of `portcullis.toml`: each section on its own, so that a mistake in one does not hide those in routes.
@@ -45,6 +46,7 @@ pub(super) struct Main {
     pub audit: Option<Audit>,
     pub detection: Rules,
     pub notify: Option<Notify>,
+    pub traces: Option<Traces>,
     pub store: Option<Store>,
     pub classes: BTreeMap<Arc<str>, Class>,
     pub admin: Admin,
@@ -82,6 +84,7 @@ pub(super) fn read(file: &Table<'_>) -> Main {
         audit: file.need("audit", audit),
         detection: file.or("detection", Rules::default(), detection::detection),
         notify: file.value("notify").map_or_else(|| Some(Notify::default()), |value| detection::notify(&value)),
+        traces: file.value("traces").map_or(Some(Traces::Off), |value| traces::read(&value)),
         store: store(file, state_dir.as_deref()),
         classes: classes(file, session),
         admin: file.or("admin", Admin { groups: Vec::new() }, admin),

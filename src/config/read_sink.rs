@@ -158,7 +158,7 @@ fn filter(value: &Value<'_>) -> Option<RecordFilter> {
 
 /// A key that was left out is fine, one that was not read is not.
 #[expect(clippy::option_option, reason = "left out, and not read, are two things")]
-fn whole<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn whole<T>(read: Option<Option<T>>) -> Option<Option<T>> {
     match read {
         None => Some(None),
         Some(None) => None,
@@ -211,7 +211,7 @@ fn server(table: &Table<'_>, default_port: u16) -> Option<Server> {
     Some(Server { host, port, tls: tls? })
 }
 
-fn tls(table: &Table<'_>, host: Option<&str>) -> Option<Tls> {
+pub(super) fn tls(table: &Table<'_>, host: Option<&str>) -> Option<Tls> {
     let server_name = table.value("server_name").map(|value| {
         value.parsed(|text| {
             let fault = |_| Fault::new(format!("`{text}` is not a name that a certificate can have"), "write a host name or an address");
@@ -245,7 +245,7 @@ fn endpoint(table: &Table<'_>) -> Option<Endpoint> {
     Some(Endpoint { url: url?, tls: tls?, token: whole(token)?, token_header: whole(token_header)?, compression })
 }
 
-fn header_name(text: &str) -> Result<Box<str>, Fault> {
+pub(super) fn header_name(text: &str) -> Result<Box<str>, Fault> {
     match http::HeaderName::try_from(text) {
         Ok(name) => Ok(name.as_str().into()),
         Err(_) => Err(Fault::new(format!("`{text}` is not the name of a header"), "write a name like \"x-api-key\"")),

@@ -26,6 +26,7 @@ use super::route_file::RouteFile;
 pub use super::sandbox::{Sandbox, SandboxMode};
 use super::secret::{Key, KeyRing, Secret};
 use super::sink::Sink;
+use super::traces::Traces;
 
 /// A whole configuration: `portcullis.toml` and every file in `routes/`.
 #[derive(Clone, Debug)]
@@ -46,6 +47,7 @@ pub struct Config {
     /// `[detection]`
     pub detection: Rules,
     pub notify: Notify,
+    pub traces: Traces,
     pub store: Store,
     /// By name; `internal` and `restricted` are always there.
     pub classes: BTreeMap<Arc<str>, Class>,

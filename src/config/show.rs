@@ -59,6 +59,7 @@ pub fn value(config: &Config) -> Value {
         "audit": audit(&config.audit),
         "detection": detection::show_detection(&config.detection),
         "notify": detection::show_notify(&config.notify),
+        "traces": super::traces::show(&config.traces),
         "store": { "url": format!("sqlite:{}", config.store.sqlite.display()) },
         "class": classes,
         "sandbox": super::sandbox::show(&config.sandbox),

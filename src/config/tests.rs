@@ -447,3 +447,24 @@ fn mistakes_about_an_authority_are_named() {
     let dir = folder(&nothing, &[("app.toml", ROUTE)]);
     expect(&refused(dir.path()), "portcullis.toml", &[(10, "tls", "or [tls.acme]")]);
 }
+
+#[test]
+fn traces_are_off_and_what_is_wrong_with_them_is_named() {
+    let with = |lines: &str| folder(&format!("{MAIN}\n[traces]\n{lines}"), &[("app.toml", ROUTE)]);
+    assert!(matches!(load(folder(MAIN, &[("app.toml", ROUTE)]).path()).unwrap().config.traces, Traces::Off));
+    let dir = with("endpoint = \"http://localhost:4318\"\n");
+    let Traces::To(receiver) = load(dir.path()).unwrap().config.traces else { panic!("they are on") };
+    assert_eq!((receiver.one_in, receiver.per_second, receiver.endpoint.as_str()), (100, 100, "http://localhost:4318/"));
+    let table = MAIN.lines().count() + 2;
+    let check = |lines: &str, line: usize, key: &str, words: &str| {
+        expect(&refused(with(lines).path()), "portcullis.toml", &[(table + line, key, words)]);
+    };
+    let more = |line: &str| format!("endpoint = \"https://otel.example.com:4318\"\n{line}\n");
+    check("one_in = 5\n", 0, "traces.endpoint", "add `endpoint = ");
+    check("endpoint = \"http://otel.example.com:4318\"\n", 1, "traces.endpoint", "by TLS alone");
+    check("endpoint = \"https://me:too@otel.example.com\"\n", 1, "traces.endpoint", "a credential is a `token`");
+    check(&more("token = \"secret\""), 2, "traces.token", "{ file = ");
+    check(&more("token_header = \"x-api-key\""), 2, "traces.token_header", "there is no `token`");
+    check(&more("one_in = 0"), 2, "traces.one_in", "1");
+    check(&more("ratio = 5"), 2, "traces.ratio", "");
+}

@@ -33,6 +33,7 @@ use crate::idp::Idp;
 use crate::limits::Limits;
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::telemetry::traces::{Sampler, Tracer};
 use crate::upstream::{Upstreams, Ways};
 
 /// A running gateway.
@@ -48,6 +49,7 @@ pub struct Gateway {
     pub audit: Recorder,
     pub sinks: Sinks,
     pub metrics: Metrics,
+    pub tracer: Arc<Tracer>,
     /// Set while the files on disk hold a configuration, or certificates, that were refused.
     pub refused: ArcSwapOption<RefusedConfiguration>,
     /// Work that must finish although nobody waits for it.
@@ -79,6 +81,8 @@ pub struct Snapshot {
     pub upstreams: Arc<Upstreams>,
     /// `Strict-Transport-Security`, for every answer.
     pub hsts: HeaderValue,
+    /// None where nothing is traced.
+    pub traces: Option<Arc<Sampler>>,
     /// Exchanges that there may be at one time.
     pub exchanges_max: usize,
 }

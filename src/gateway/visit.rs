@@ -14,6 +14,7 @@ use kernel::time::Timestamp;
 use crate::gateway::ListenerTrust;
 use crate::gateway::sessions::Live;
 use crate::listener::{ConnectionFacts, RequestFacts};
+use crate::telemetry::traces;
 use crate::web::language::Language;
 
 /// One request on its way through the gateway.
@@ -39,6 +40,8 @@ pub struct Visit {
     /// Set once a live session was found.
     pub person: Option<Arc<Live>>,
     pub decision: DecisionRecord,
+    /// None where nothing is traced.
+    pub trace: Option<Arc<traces::Request>>,
 }
 
 /// Whether the decision on a request stands in the log. There is one record of it, and one of the exchange's end.
@@ -71,6 +74,7 @@ impl Visit {
             route: None,
             person: None,
             decision: DecisionRecord::None,
+            trace: None,
             connection: Arc::clone(&facts.connection),
         }
     }

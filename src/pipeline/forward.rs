@@ -6,16 +6,18 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use kernel::event::{Body as EventBody, Event, ExchangeFacts, ExchangeKind, StreamFacts};
-use kernel::policy::Recorded;
+use kernel::policy::{Reason, Recorded};
 use kernel::request::Upgrade;
 use kernel::{Failure, Refusal};
 use tokio_util::sync::CancellationToken;
 
+use super::spans;
 use crate::gateway::exchanges::Exchange;
 use crate::gateway::visit::Visit;
 use crate::gateway::{Gateway, Snapshot, record};
 use crate::listener::{RequestFacts, StaysOpen};
 use crate::telemetry::metrics;
+use crate::telemetry::traces::CallEnd;
 use crate::upstream::{self, ForwardContext};
 use crate::web::body::Body;
 
@@ -64,13 +66,20 @@ pub async fn forward(
     let opened = route.clone();
     let reporter = Arc::clone(gateway);
     let open = head.extensions.get::<StaysOpen>().cloned();
+    let (traceparent, call) = visit.trace.as_ref().map_or((None, None), |trace| trace.forward(spans::asking(visit)));
+    let method = visit.method.clone();
     let context = ForwardContext {
         now: gateway.clock.now(),
         cut,
         progress,
+        traceparent,
         on_end: Box::new(move |end| {
             reporter.exchanges.leave(number);
             drop(open);
+            if let Some(call) = call {
+                let failure = end.failure.map(Reason::code);
+                call.end(&method, &CallEnd { status: end.status, upstream: end.upstream.as_deref(), failure });
+            }
             let exchange =
                 metrics::Exchange { status: end.status, bytes_in: end.bytes_in, bytes_out: end.bytes_out, duration: end.duration };
             reporter.metrics.exchanged(route.as_str(), exchange);

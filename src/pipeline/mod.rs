@@ -5,6 +5,7 @@ mod answer;
 pub mod forward;
 mod identify;
 mod proxy_status;
+mod spans;
 mod sparing;
 
 use std::sync::Arc;
@@ -34,11 +35,17 @@ pub async fn handle(gateway: &Arc<Gateway>, facts: RequestFacts, raw: Request<In
     };
     let upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
     let mut visit = Visit::new(&facts, &head, request_id, gateway.clock.now(), Arc::clone(&snapshot.hash));
+    visit.trace = spans::begin(gateway, &snapshot, &visit, &head);
     let incoming = forward::Incoming { body, upgrade, facts: facts.clone() };
+    let mut reason = None;
     let mut response = match judge_and_forward(gateway, &snapshot, &mut visit, &facts, &head, incoming).await {
         Ok(response) => response,
-        Err(refusal) => answer::refuse(gateway, &snapshot, &visit, &head, refusal).await,
+        Err(refusal) => {
+            reason = Some(refusal.reason());
+            answer::refuse(gateway, &snapshot, &visit, &head, refusal).await
+        }
     };
+    spans::answered(&snapshot, &visit, response.status(), reason);
     // One field on every answer. What an upstream says is replaced: it speaks for its host alone, and a weaker word would undo ours.
     response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, snapshot.hsts.clone());
     response

@@ -13,11 +13,14 @@ use zeroize::Zeroizing;
 use crate::acme;
 use crate::clock::Clock;
 use crate::config::route_file::{Assertion, UpstreamProtocol};
-use crate::config::{self, AcmeChallenge, ClientDemand, Config, EmailDomains, Enrolment, HstsScope, Protocol, ProxyProtocol, TlsProfile};
+use crate::config::{
+    self, AcmeChallenge, ClientDemand, Config, EmailDomains, Enrolment, HstsScope, Protocol, ProxyProtocol, TlsProfile, Traces,
+};
 use crate::gateway::{EnrolmentPolicy, ListenerTrust, Snapshot};
 use crate::idp::{EmailTrust, Idp, IdpSettings, SettingsFault};
 use crate::limits::{self, Limits};
 use crate::listener::{self, Bounds, ClientAuthority, Deadlines, Demand, Profile, Protocols, ProxyHeader, Revocation};
+use crate::telemetry::traces::Sampler;
 use crate::upstream::assertion::AssertionKey;
 use crate::upstream::{self, Upstreams, WaySettings};
 
@@ -66,6 +69,10 @@ pub fn snapshot(
         ways: upstreams.ways(config.routes.iter().map(|route| way(config, route)).collect()),
         upstreams,
         hsts: hsts(config.tls.hsts)?,
+        traces: match &config.traces {
+            Traces::Off => None,
+            Traces::To(receiver) => Some(Arc::new(Sampler::new(receiver))),
+        },
         exchanges_max: config.limits.requests,
     })
 }

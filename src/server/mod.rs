@@ -52,6 +52,7 @@ use crate::store::sqlite::{self, OpenFault};
 use crate::system::sandbox::Reach;
 use crate::system::sockets::{SocketFault, Sockets};
 use crate::telemetry::Metrics;
+use crate::telemetry::traces::{ExporterFault, Tracer};
 use crate::upstream::assertion::AssertionKeyFault;
 use crate::web::body::Body;
 use compile::CompileFault;
@@ -61,7 +62,7 @@ use issued::obtaining;
 use listening::{Listening, bind_listeners, names, share};
 pub use parts::NotifyFault;
 pub use parts::audit_settings;
-use parts::{assertion_key, key_ring, open_audit, open_store, receivers, upstreams};
+use parts::{assertion_key, exporter, key_ring, open_audit, open_store, receivers, upstreams};
 pub use reach::reach;
 pub use reload::ReloadFault;
 pub use upgrade::{Predecessor, Program, UpgradeFault, WORKERS};
@@ -131,6 +132,8 @@ pub enum StartFault {
     Control(#[from] control::ControlFault),
     #[error("{0}")]
     Notify(#[from] NotifyFault),
+    #[error("{0}")]
+    Traces(#[from] ExporterFault),
     #[error("{0}")]
     Socket(#[from] SocketFault),
     #[error("this process does not take the other one's place: {0}")]
@@ -202,7 +205,7 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
     let assertion_key = assertion_key(store.as_ref()).await?;
     let upstreams = upstreams(&config, &assertion_key, &tasks, &shutdown);
     let snapshot = compile::snapshot(&config, table, hash, upstreams, compile::Origin { clock: &clock, previous: None })?;
-    let receivers = receivers(&config)?;
+    let (receivers, exporter) = (receivers(&config)?, exporter(&config)?);
     let mut stands_on = basis.clone();
     if let Some(predecessor) = &mut predecessor {
         predecessor.wait_for_the_log(&basis).await?;
@@ -211,6 +214,9 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
     let audit = open_audit(&config, &people, clock.clone()).await?;
     let (watch, signals) = Watch::new(config.detection.clone());
     audit.observe_with(Arc::clone(&watch) as Arc<dyn audit::Observer>);
+    let metrics = Metrics::with(|registry| audit.register(registry));
+    let tracer = Tracer::start(metrics.traces().clone(), config.gateway.url.host.to_string());
+    tracer.aim(exporter);
     let gateway = Arc::new(Gateway {
         clock: clock.clone(),
         snapshot: ArcSwap::from_pointee(snapshot),
@@ -219,7 +225,8 @@ pub async fn start_from(loaded: Loaded, config_dir: PathBuf, clock: Clock, origi
         people,
         pending: Pending::default(),
         exchanges: Exchanges::default(),
-        metrics: Metrics::with(|registry| audit.register(registry)),
+        metrics,
+        tracer,
         sinks: Sinks::new(config.audit.dir.clone(), audit.clone(), clock.clone()),
         audit,
         refused: ArcSwapOption::empty(),
@@ -305,6 +312,7 @@ impl Server {
             // What hangs even then ends with the process.
             let _ended = tokio::time::timeout(DRAIN_GRACE, self.gateway.tasks.wait()).await;
         }
+        self.gateway.tracer.stop(TRACE_GRACE).await;
         if let Err(failure) = self.gateway.sessions.keep_sights().await {
             tracing::error!(error = %failure, "when sessions were last seen could not be kept");
         }
@@ -359,6 +367,9 @@ fn certificates(config: &Config, clock: &Clock) -> Result<Vec<Certificate>, Cert
 
 /// For sinks to ship what is left; what is not shipped by then is shipped after the next start.
 const SINK_GRACE: Duration = Duration::from_secs(5);
+
+/// For spans that wait to be sent; what is not sent by then is lost.
+const TRACE_GRACE: Duration = Duration::from_secs(3);
 
 /// For exchanges that were cut to come to their end, and on record.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);

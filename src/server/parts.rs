@@ -11,12 +11,13 @@ use super::{StartFault, compile};
 use crate::audit::pseudonym::{Addresses, Personal, Privacy};
 use crate::audit::{self, Recorder};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Traces};
 use crate::gateway::people::People;
 use crate::notify::{self, MailTargetFault, Mailer, Receivers, TargetFault, Webhook};
 use crate::store::Store;
 use crate::store::sealing::KeyRing;
 use crate::store::sqlite;
+use crate::telemetry::traces::{Exporter, ExporterFault};
 use crate::upstream::assertion::AssertionKey;
 use crate::upstream::{Settings as UpstreamSettings, Upstreams};
 
@@ -56,6 +57,14 @@ fn webhook(config: &Config) -> Result<Option<Webhook>, TargetFault> {
         roots: target.ca.as_ref().map(|ca| ca.certificates.clone()).unwrap_or_default(),
     });
     target.map(|target| Webhook::new(&target)).transpose()
+}
+
+/// Where spans are sent, if anywhere.
+pub(super) fn exporter(config: &Config) -> Result<Option<Exporter>, ExporterFault> {
+    match &config.traces {
+        Traces::Off => Ok(None),
+        Traces::To(receiver) => Exporter::new(receiver).map(Some),
+    }
 }
 
 pub(super) fn key_ring(config: &Config) -> Result<KeyRing, StartFault> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kernel::route::Upstream;
 
-use crate::config::{Carrier, Config, Seen};
+use crate::config::{Carrier, Config, Seen, Traces};
 use crate::system::sandbox::Reach;
 
 /// What this configuration needs. `watched` are the files that it was read from, `program` is the one that runs.
@@ -28,6 +28,9 @@ pub fn reach(config: &Config, folder: &Path, seen: &Seen, program: &Path) -> Rea
     ports.extend(config.tls.acme.iter().filter_map(|acme| acme.directory.port_or_known_default()));
     ports.extend(config.notify.mail.iter().map(|mail| mail.port));
     ports.extend(config.notify.webhook.iter().filter_map(|webhook| url::Url::parse(&webhook.url).ok()?.port_or_known_default()));
+    if let Traces::To(receiver) = &config.traces {
+        ports.extend(receiver.endpoint.port_or_known_default());
+    }
     for sink in &config.audit.sinks {
         match &sink.carrier {
             Carrier::Syslog { server, .. } | Carrier::Relp { server, .. } => ports.push(server.port),

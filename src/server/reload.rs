@@ -20,6 +20,7 @@ use crate::config::{self, Colour, Config, Loaded, RoutesFolder, Seen};
 use crate::gateway::RefusedConfiguration;
 use crate::listener::{CertificateFault, TlsFault};
 use crate::telemetry::metrics::Reload;
+use crate::telemetry::traces::ExporterFault;
 
 /// Why a configuration was not taken.
 #[derive(Debug, Error)]
@@ -38,6 +39,8 @@ pub enum ReloadFault {
     Tls(#[from] TlsFault),
     #[error("{0}")]
     Notify(#[from] super::NotifyFault),
+    #[error("{0}")]
+    Traces(#[from] ExporterFault),
     #[error("{0}")]
     Compile(#[from] CompileFault),
     #[error("the change could not be recorded, so it was not made: {0}")]
@@ -140,10 +143,11 @@ impl Server {
         let origin = compile::Origin { clock: &self.gateway.clock, previous: Some(&previous) };
         let certificates = certificates(&config, &self.gateway.clock)?;
         let snapshot = compile::snapshot(&config, table, Arc::clone(&hash), Arc::clone(&previous.upstreams), origin)?;
-        let receivers = super::receivers(&config)?;
+        let (receivers, exporter) = (super::receivers(&config)?, super::exporter(&config)?);
         self.record_change(hash.to_string(), None).await?;
         self.watch.set_rules(config.detection.clone());
         self.notifier.aim(receivers);
+        self.gateway.tracer.aim(exporter);
         let in_use = self.certificates.load();
         if !in_use.iter().eq(&certificates) {
             let detail = certificates.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");

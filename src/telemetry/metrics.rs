@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::acme::AcmeMetrics;
 use super::sinks::SinkMetrics;
 use super::standing::Standing;
+use super::traces::TraceFigures;
 
 /// What is counted. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ pub struct Metrics {
     sinks: SinkMetrics,
     standing: Standing,
     acme: AcmeMetrics,
+    traces: TraceFigures,
 }
 
 /// What is read when somebody asks.
@@ -197,6 +199,8 @@ impl Metrics {
         standing.register(&mut registry);
         let acme = AcmeMetrics::default();
         acme.register(&mut registry);
+        let traces = TraceFigures::default();
+        traces.register(&mut registry);
         Self {
             registry: Arc::new(registry),
             refusals,
@@ -212,6 +216,7 @@ impl Metrics {
             sinks,
             standing,
             acme,
+            traces,
         }
     }
 
@@ -289,6 +294,11 @@ impl Metrics {
     #[must_use]
     pub const fn acme(&self) -> &AcmeMetrics {
         &self.acme
+    }
+
+    #[must_use]
+    pub const fn traces(&self) -> &TraceFigures {
+        &self.traces
     }
 
     /// The text that `/metrics` answers.

@@ -5,5 +5,6 @@ pub mod logs;
 pub mod metrics;
 pub mod sinks;
 pub mod standing;
+pub mod traces;
 
 pub use metrics::Metrics;

@@ -39,6 +39,8 @@ pub struct Stated<'a> {
     pub client: &'a HeaderMap,
     /// Sent instead of the client's, which has none over HTTP/2.
     pub websocket_key: Option<&'a HeaderValue>,
+    /// Stated in place of the client's.
+    pub traceparent: Option<&'a HeaderValue>,
 }
 
 /// The request as it is sent on the connection of `lease`.
@@ -50,7 +52,7 @@ pub fn request(permit: &Permit, stated: &Stated<'_>, body: OutgoingBody, lease: 
     hops::count_down(&mut fields, &judged.method);
     state_origin(&mut fields, judged, &authority, host.clone(), stated.via);
     put(&mut fields, headers::REQUEST_ID, HeaderValue::try_from(judged.id.to_string()).ok());
-    trace::settle(&mut fields, judged.id);
+    trace::settle(&mut fields, judged.id, stated.traceparent);
     if let Some(person) = permit.person() {
         let who = stated.statements.person(person);
         put(&mut fields, headers::SUBJECT, who.subject.clone());

@@ -80,6 +80,8 @@ pub struct ForwardContext {
     pub on_end: Box<dyn FnOnce(ExchangeEnd) + Send>,
     /// How far the exchange has come, for whoever looks on.
     pub progress: Arc<Progress>,
+    /// What the upstream is told of the trace. None where the client's word is passed on, or a trace is begun.
+    pub traceparent: Option<HeaderValue>,
 }
 
 /// What the client sent.
@@ -163,7 +165,7 @@ impl Upstreams {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BodyError>,
     {
-        let ForwardContext { now, cut, on_end, progress } = context;
+        let ForwardContext { now, cut, on_end, progress, traceparent } = context;
         let Incoming { headers, body, on_upgrade } = client;
         let mut ending = Ending::new(recorded, Arc::clone(&progress), on_end);
         if way.limits.body_bytes_max.is_some_and(|most| body.size_hint().lower() > most) {
@@ -182,6 +184,7 @@ impl Upstreams {
             now,
             client: headers,
             websocket_key: key.as_ref(),
+            traceparent: traceparent.as_ref(),
         };
         let Some(answered) = cut.run_until_cancelled(self.ask(way, &mut ending, &stated, body)).await else {
             ending.outcome = ExchangeOutcome::Cut;

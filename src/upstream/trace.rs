@@ -1,4 +1,5 @@
-//! Trace context (W3C Trace Context, level 1) on its way to an upstream: passed on where the client's can be read, else begun.
+//! Trace context (W3C Trace Context, level 1) on its way to an upstream: where the request is traced the gateway's own, else passed on where
+//! the client's can be read, else begun.
 //!
 //! Nothing is decided by it and nothing is recorded of it. A trace that begins here has the request's id, so that the log and
 //! the traces of what stands behind find each other.
@@ -7,38 +8,22 @@ use http::{HeaderMap, HeaderValue};
 use kernel::request::RequestId;
 use kernel::request::headers;
 
+use crate::telemetry::traces::context::{self, Sampled};
+
 /// Leaves one trace context that can be read.
-pub fn settle(fields: &mut HeaderMap, id: RequestId) {
-    let mut all = fields.get_all(headers::TRACEPARENT).iter();
-    let given = match (all.next(), all.next()) {
-        (Some(value), None) => is_whole(value.as_bytes()),
-        _ => false,
-    };
-    if given {
+pub fn settle(fields: &mut HeaderMap, id: RequestId, own: Option<&HeaderValue>) {
+    let given = context::given(fields).is_some();
+    if !given {
+        // What belongs to no trace says nothing.
+        fields.remove(headers::TRACESTATE);
+    } else if own.is_none() {
         return;
     }
-    // What belongs to no trace says nothing.
-    fields.remove(headers::TRACESTATE);
-    let id = id.to_string();
-    let begun = id.get(16..).map(|parent| ["00-", &id, "-", parent, "-01"].concat());
-    match begun.and_then(|text| HeaderValue::try_from(text).ok()) {
+    let [_, _, _, _, _, _, _, _, parent @ ..] = id.as_bytes();
+    match own.cloned().or_else(|| context::write(id.as_bytes(), parent, Sampled::Yes)) {
         Some(value) => drop(fields.insert(headers::TRACEPARENT, value)),
         None => drop(fields.remove(headers::TRACEPARENT)),
     }
-}
-
-/// Version 00 as it is written; a later version at least begins like it (§3.2, §4.3).
-fn is_whole(value: &[u8]) -> bool {
-    let Some((head, rest)) = value.split_at_checked(55) else { return false };
-    let mut parts = head.split(|byte| *byte == b'-');
-    let is_id = |part: Option<&[u8]>, length| hex(part, length).is_some_and(|part| part.iter().any(|byte| *byte != b'0'));
-    let Some(version) = hex(parts.next(), 2).filter(|version| *version != b"ff") else { return false };
-    let whole = is_id(parts.next(), 32) && is_id(parts.next(), 16) && hex(parts.next(), 2).is_some() && parts.next().is_none();
-    whole && (rest.is_empty() || (version != b"00" && rest.first() == Some(&b'-')))
-}
-
-fn hex(part: Option<&[u8]>, length: usize) -> Option<&[u8]> {
-    part.filter(|part| part.len() == length && part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 #[cfg(test)]
@@ -56,7 +41,7 @@ mod tests {
             fields.append(headers::TRACEPARENT, HeaderValue::from_str(value).unwrap());
         }
         fields.insert(headers::TRACESTATE, HeaderValue::from_static("a=b"));
-        settle(&mut fields, ID);
+        settle(&mut fields, ID, None);
         let all: Vec<_> = fields.get_all(headers::TRACEPARENT).iter().collect();
         assert_eq!(all, [expected], "{given:?}");
         assert_eq!(fields.get(headers::TRACESTATE).map(|value| value.to_str().unwrap()), state, "{given:?}");
@@ -85,6 +70,19 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0g",
         ] {
             check(&[value], BEGUN, None);
+        }
+    }
+
+    #[test]
+    fn the_gateways_own_takes_the_place_of_any_and_keeps_the_state_of_the_trace_that_it_goes_on() {
+        let own = HeaderValue::from_static("00-4bf92f3577b34da6a3ce929d0e0e4736-1111111111111111-01");
+        for (given, state) in [(GIVEN, true), ("nonsense", false)] {
+            let mut fields = HeaderMap::new();
+            fields.append(headers::TRACEPARENT, HeaderValue::from_str(given).unwrap());
+            fields.insert(headers::TRACESTATE, HeaderValue::from_static("a=b"));
+            settle(&mut fields, ID, Some(&own));
+            assert_eq!(fields.get_all(headers::TRACEPARENT).iter().collect::<Vec<_>>(), [&own], "{given}");
+            assert_eq!(fields.contains_key(headers::TRACESTATE), state, "{given}");
         }
     }
 }

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use portcullis::server::control::{Order, Outcome};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::support::{APP, Browser, GATE, Manner, PUB, Setup, UNLISTED, World};
+use crate::support::{APP, Browser, GATE, Manner, PUB, Setup, SpanReceiver, UNLISTED, World};
 
 /// What was planted, by where.
 #[derive(Default)]
@@ -109,7 +109,8 @@ async fn forty_secrets_are_in_no_file_no_log_no_metric_and_no_page() {
     let mut planted = Planted::default();
     let mut pages: Vec<Vec<u8>> = Vec::new();
     let tokens = tempfile::tempdir().unwrap();
-    let world = World::with(setup(tokens.path(), &mut planted)).await;
+    let receiver = SpanReceiver::start().await;
+    let world = World::with(setup(tokens.path(), &receiver, &mut planted)).await;
     key_files(&world, &mut planted);
 
     let mut browser = people(&world, &mut planted, &mut pages).await;
@@ -123,8 +124,11 @@ async fn forty_secrets_are_in_no_file_no_log_no_metric_and_no_page() {
     assert!(planted.0.len() >= 40, "{} were planted", planted.0.len());
     let metrics = world.server().gateway().metrics.text();
     world.server().stop().await;
+    let spans = receiver.requests();
+    assert!(receiver.spans().len() > 20 && spans.iter().all(|(_, fields, _)| fields.contains("Bearer canary")), "{spans:?}");
     let mut leaks = found_in("/metrics", metrics.as_bytes(), &planted);
     leaks.extend(found_in("an answer at the control socket", answers.as_bytes(), &planted));
+    spans.iter().for_each(|(_, _, body)| leaks.extend(found_in("a batch of spans", body.as_bytes(), &planted)));
     let log = captured.0.lock().unwrap().clone();
     let told = String::from_utf8_lossy(&log).into_owned();
     assert!(
@@ -156,15 +160,18 @@ fn a_secret_that_leaks_is_found() {
     assert!(found_in("x", b"1790123456000 ab123456", &planted).is_empty());
 }
 
-/// A receiver of findings that nobody answers for: what fails is logged.
-fn setup(folder: &Path, planted: &mut Planted) -> Setup {
+/// A receiver of findings that nobody answers for: what fails is logged. One of spans that takes them all.
+fn setup(folder: &Path, receiver: &SpanReceiver, planted: &mut Planted) -> Setup {
     let file = folder.join("hook.token");
     fs::write(&file, planted.fresh("token of the webhook")).unwrap();
     let more = format!(
-        "[notify]\nwebhook = {{ url = \"https://127.0.0.1:9/hook\", token = {{ file = \"{}\" }} }}\n[detection]\nscan_person = 2\n",
-        file.display()
+        "[notify]\nwebhook = {{ url = \"https://127.0.0.1:9/hook\", token = {{ file = \"{}\" }} }}\n[detection]\nscan_person = 2\n\
+         [traces]\nendpoint = \"https://localhost:{}\"\nca = \"spans.pem\"\ntoken = {{ file = \"spans.token\" }}\none_in = 1\nper_second = 10000\n",
+        file.display(),
+        receiver.port
     );
-    Setup { more, ..Setup::default() }
+    let files = vec![("spans.pem", receiver.certificate.clone()), ("spans.token", planted.fresh("token of the traces"))];
+    Setup { more, files, ..Setup::default() }
 }
 
 /// The gateway's own secrets, as they stand in its files, and as the bytes that they mean.

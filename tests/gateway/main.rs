@@ -17,3 +17,4 @@ mod second_factor;
 mod sign_in;
 mod support;
 mod telling;
+mod traces;

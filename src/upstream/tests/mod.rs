@@ -153,6 +153,7 @@ impl Bench {
             cut: self.cut.clone(),
             on_end: Box::new(move |end| ends.lock().unwrap().push(end)),
             progress: Arc::new(super::Progress::new()),
+            traceparent: None,
         }
     }
 

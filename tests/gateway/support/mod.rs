@@ -9,6 +9,7 @@ mod post;
 mod provider;
 mod recorder;
 mod seat;
+mod spans;
 mod wire;
 mod world;
 
@@ -18,5 +19,6 @@ pub use phone::Phone;
 pub use post::{Mail, Post};
 pub use provider::{Kind, Provider};
 pub use recorder::{Manner, Recorder};
+pub use spans::SpanReceiver;
 pub use wire::{Answer, Wire, exchange_plain, tls};
 pub use world::{APP, GATE, PUB, Setup, UNLISTED, World, navigation, route_text};
