@@ -177,5 +177,9 @@ async fn tracing_is_begun_and_ended_by_a_reload() {
     assert!(ask().await.ends_with("-01"), "a trace is begun for who stands behind, as ever");
     world.server().stop().await;
     assert_eq!(receiver.spans().len(), 2);
-    assert!(world.server().gateway().metrics.text().contains("portcullis_traces_exported_total 2\n"));
+    let metrics = world.server().gateway().metrics.text();
+    assert!(
+        metrics.contains("portcullis_traces_exported_total 2\n") && metrics.contains("portcullis_traces_dropped_total 0\n"),
+        "{metrics}"
+    );
 }
