@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -20,6 +20,8 @@ use crate::upstream::Progress;
 #[derive(Debug, Default)]
 pub struct Exchanges {
     open: DashMap<u64, Exchange>,
+    /// Kept beside, because the map would lock each of its parts to count itself.
+    count: AtomicUsize,
     next: AtomicU64,
 }
 
@@ -38,16 +40,19 @@ impl Exchanges {
     pub fn enter(&self, exchange: Exchange) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.open.insert(number, exchange);
+        self.count.fetch_add(1, Ordering::Relaxed);
         number
     }
 
     pub fn leave(&self, number: u64) {
-        self.open.remove(&number);
+        if self.open.remove(&number).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     #[must_use]
     pub fn count(&self) -> usize {
-        self.open.len()
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Every exchange, as far as it has come.

@@ -42,7 +42,7 @@ pub async fn handle(gateway: &Arc<Gateway>, facts: RequestFacts, raw: Request<In
         Ok(response) => response,
         Err(refusal) => {
             reason = Some(refusal.reason());
-            answer::refuse(gateway, &snapshot, &visit, &head, refusal).await
+            Box::pin(answer::refuse(gateway, &snapshot, &visit, &head, refusal)).await
         }
     };
     spans::answered(&snapshot, &visit, response.status(), reason);
@@ -72,7 +72,8 @@ async fn judge_and_forward(
     check_for_room(gateway, snapshot, &target, &request)?;
     visit.person = identify::presented(gateway, snapshot, visit, &request, &head.headers).await?;
     if let Some(page) = portal::page_of(&target, &request) {
-        return portal::serve(gateway, snapshot, visit, page, head, incoming.body).await;
+        // Kept apart, so that the requests that go on are not as large as the gateway's own pages.
+        return Box::pin(portal::serve(gateway, snapshot, visit, page, head, incoming.body)).await;
     }
     let Target::Route(route) = target else {
         return Err(Rejection::UnknownHost.into());

@@ -4,6 +4,7 @@
 //! of it, and when it is a GET, HEAD or OPTIONS without body, and either a connection that had waited in the pool was closed
 //! without a byte of answer, or the upstream said that it did not act on the stream. It is never sent three times.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use http::{Method, Request, Response};
@@ -80,7 +81,7 @@ impl Upstreams {
         };
         let backend = Arc::clone(lease.backend());
         drop(lease);
-        let mut lease = self.fresh(way, &backend, Purpose::of(permit.request().upgrade)).await?;
+        let mut lease = Box::pin(self.fresh(way, &backend, Purpose::of(permit.request().upgrade))).await?;
         let request = match again {
             // The other connection may speak the other version, so that only the body is taken over.
             Some(unsent) => head::request(permit, stated, unsent.into_body(), &lease)?,
@@ -110,7 +111,7 @@ async fn send(
             allowance.begin();
             let counted = Arc::clone(allowance);
             hyper::ext::on_informational(&mut request, move |_| counted.spend_heads(1));
-            let head = wait_for_head(limits, connection.sender.try_send_request(request), progress).await?;
+            let head = wait_for_head(limits, pin!(connection.sender.try_send_request(request)), progress).await?;
             // The head may have come with them, in what was read at once.
             if allowance.is_flooded() {
                 return Err(Fault::Broken(FLOODED.to_owned()));
@@ -121,7 +122,7 @@ async fn send(
         Held::Http2(seat) => {
             seat.shared().allowance.begin_stream();
             let mut sender = seat.shared().sender.clone();
-            wait_for_head(limits, sender.try_send_request(request), progress).await?
+            wait_for_head(limits, pin!(sender.try_send_request(request)), progress).await?
         }
     };
     lease.backend().condition.answered();
@@ -130,11 +131,10 @@ async fn send(
 
 async fn wait_for_head(
     limits: &Limits,
-    answer: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<OutgoingBody>>>>,
+    mut answer: Pin<&mut impl Future<Output = Result<Response<Incoming>, TrySendError<Request<OutgoingBody>>>>>,
     progress: &Progress,
 ) -> Result<Response<Incoming>, Fault> {
     let begun = Instant::now();
-    let mut answer = std::pin::pin!(answer);
     let mut deadline = begun + limits.first_byte_timeout;
     loop {
         match timeout_at(deadline, &mut answer).await {

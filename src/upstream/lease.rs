@@ -45,7 +45,8 @@ impl Upstreams {
         let pooled = if purpose == Purpose::Requests && backend.protocol != Protocol::Http2 { backend.pool.take() } else { None };
         match pooled {
             Some(connection) => Ok(Lease::new(Held::Http1(connection), Work::begin(backend), Origin::Pooled)),
-            None => self.fresh(way, backend, purpose).await,
+            // Kept apart, because what is seldom done would make every request's task as large as what it needs.
+            None => Box::pin(self.fresh(way, backend, purpose)).await,
         }
     }
 

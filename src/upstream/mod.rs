@@ -186,7 +186,12 @@ impl Upstreams {
             websocket_key: key.as_ref(),
             traceparent: traceparent.as_ref(),
         };
-        let Some(answered) = cut.run_until_cancelled(self.ask(way, &mut ending, &stated, body)).await else {
+        let answered = tokio::select! {
+            biased;
+            () = cut.cancelled() => None,
+            answered = self.ask(way, &mut ending, &stated, body) => Some(answered),
+        };
+        let Some(answered) = answered else {
             ending.outcome = ExchangeOutcome::Cut;
             return Err(Rejection::Challenge(Challenge::SignIn).into());
         };
