@@ -28,7 +28,7 @@ pub fn check<B>(answer: &Response<B>) -> Result<(), AnswerFault> {
 }
 
 /// The fields that go to the client. An answer without content has no length of it (RFC 9110 §8.6).
-pub fn fields(answer: &HeaderMap, status: StatusCode) -> HeaderMap {
+pub fn fields(answer: HeaderMap, status: StatusCode) -> HeaderMap {
     let mut kept = kernel::request::headers::returnable(answer);
     if status == StatusCode::NO_CONTENT || status.is_informational() {
         kept.remove(CONTENT_LENGTH);

@@ -242,7 +242,7 @@ impl Upstreams {
         let body = ReturningBody::new(incoming, answer.lease, ending, Wait::new(way.limits.body_idle_timeout), cut, trailers);
         let mut response = Response::new(body.boxed_unsync());
         *response.status_mut() = head.status;
-        *response.headers_mut() = answer::fields(&head.headers, head.status);
+        *response.headers_mut() = answer::fields(head.headers, head.status);
         self.via.add(response.headers_mut(), head.version);
         response
     }
@@ -271,7 +271,7 @@ impl Upstreams {
             return Err(Failure::UpstreamAnswer(fault.to_owned()).into());
         }
         let client = on_upgrade.ok_or(Failure::Bug("a WebSocket handshake came on a connection that cannot be upgraded"))?;
-        let mut fields = answer::fields(answer.head.headers(), StatusCode::SWITCHING_PROTOCOLS);
+        let mut fields = answer::fields(std::mem::take(answer.head.headers_mut()), StatusCode::SWITCHING_PROTOCOLS);
         self.via.add(&mut fields, answer.head.version());
         // Over HTTP/2 there was no key to accept (RFC 8441 §5): the client over HTTP/1.1 still sent one.
         match websocket::acceptance(asked).filter(|_| own_key.is_none() && by_stream) {

@@ -208,18 +208,21 @@ pub fn forwardable(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// The upstream's answer fields that may travel on to the client: hop-by-hop fields, the gateway's own names and cookies
-/// of the gateway's name are removed.
+/// of the gateway's name are removed. Most answers have few of these, so that the rest is not copied.
 #[must_use]
-pub fn returnable(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = HeaderMap::with_capacity(headers.len() + 4);
-    for (name, value) in headers {
-        let own = begins_folded(name.as_str(), "x-portcullis");
-        let own_cookie = name == http::header::SET_COOKIE && sets_own_cookie(value.as_bytes());
-        if !is_hop_by_hop(name) && !own && !own_cookie {
-            kept.append(name.clone(), value.clone());
-        }
+pub fn returnable(mut headers: HeaderMap) -> HeaderMap {
+    let stays = |name: &HeaderName| !is_hop_by_hop(name) && !begins_folded(name.as_str(), "x-portcullis");
+    let ends_here: Vec<HeaderName> = headers.keys().filter(|name| !stays(name)).cloned().collect();
+    for name in ends_here {
+        headers.remove(name);
     }
-    kept
+    let is_own = |value: &HeaderValue| sets_own_cookie(value.as_bytes());
+    if headers.get_all(http::header::SET_COOKIE).iter().any(is_own) {
+        let others: Vec<_> = headers.get_all(http::header::SET_COOKIE).iter().filter(|value| !is_own(value)).cloned().collect();
+        headers.remove(http::header::SET_COOKIE);
+        headers.extend(others.into_iter().map(|value| (http::header::SET_COOKIE, value)));
+    }
+    headers
 }
 
 /// The cookies of the client without the gateway's own, in one field; `None` when there are none. Over HTTP/2 each cookie may

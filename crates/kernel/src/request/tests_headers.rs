@@ -374,7 +374,7 @@ fn hop_by_hop_fields_end_in_both_directions() {
         "proxy-authenticate",
     ] {
         assert!(headers::forwardable(&fields(&[(name, b"x")])).is_empty(), "{name}");
-        assert!(headers::returnable(&fields(&[(name, b"x")])).is_empty(), "{name}");
+        assert!(headers::returnable(fields(&[(name, b"x")])).is_empty(), "{name}");
     }
     assert!(headers::forwardable(&fields(&[("expect", b"100-continue"), ("host", b"x")])).is_empty());
 }
@@ -395,17 +395,13 @@ fn what_an_upstream_answers_travels_but_for_the_gateways_own_fields() {
         ("x-portcullis", b"1"),
         ("x-forwarded-for", b"kept: only the client's own is removed"),
     ]);
-    let kept = headers::returnable(&answered);
-    let kept: Vec<_> = kept.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-    assert_eq!(
-        kept,
-        [
-            ("content-type", "text/plain"),
-            ("set-cookie", "a=1"),
-            ("set-cookie", "b=__Host-portcullis=1"),
-            ("x-forwarded-for", "kept: only the client's own is removed"),
-        ]
-    );
+    let kept = fields(&[
+        ("content-type", b"text/plain"),
+        ("set-cookie", b"a=1"),
+        ("set-cookie", b"b=__Host-portcullis=1"),
+        ("x-forwarded-for", b"kept: only the client's own is removed"),
+    ]);
+    assert_eq!(headers::returnable(answered), kept);
 }
 
 #[test]
@@ -422,7 +418,7 @@ fn a_name_that_only_begins_like_a_stated_one_or_goes_on_after_it_travels() {
         assert_eq!(headers::forwardable(&sent), sent, "{name}");
     }
     let answered = fields(&[("x", b"kept"), ("x-port", b"kept")]);
-    assert_eq!(headers::returnable(&answered), answered);
+    assert_eq!(headers::returnable(answered.clone()), answered);
 }
 
 #[test]
