@@ -117,6 +117,8 @@ pub fn idle(world: &World, peer: &Peer, count: usize) -> f64 {
     let mut open: Vec<Tls> = (0..200).map(|_| asked_once(world, peer, &config)).collect();
     let before = resident_kib(peer.pid);
     open.extend((0..count).map(|_| asked_once(world, peer, &config)));
+    // Idle is who has not asked for a while.
+    std::thread::sleep(Duration::from_secs(2));
     let after = resident_kib(peer.pid);
     (after - before) / count as f64
 }

@@ -19,8 +19,8 @@ use tracing::error;
 use super::caps::Standing;
 use super::facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts};
 use super::flow::{Flow, Watched};
-use super::gate::{Junction, OpenRequest, StaysOpen, Verdict};
 use super::handler::{Handler, HandlerAbort};
+use super::junction::{Junction, OpenRequest, StaysOpen, Verdict};
 use crate::web::body::{self, Body, BodyError, Opened};
 
 /// An answer's body that counts as an open request until it was sent whole or given up.
@@ -55,7 +55,7 @@ struct Met {
 }
 
 impl<H: Handler> Answering<H> {
-    pub async fn answer(self, mut request: Request<Incoming>) -> Result<Response<Counted>, HandlerAbort> {
+    pub async fn answer(self: Arc<Self>, mut request: Request<Incoming>) -> Result<Response<Counted>, HandlerAbort> {
         let Met { facts, intent, open } = self.meet(&request)?;
         if intent != Intent::WebSocket {
             // The parser would hand the whole connection to whoever holds this once the connection ends.
@@ -67,7 +67,7 @@ impl<H: Handler> Answering<H> {
             request.extensions_mut().insert(ExtendedConnect(protocol.as_str().into()));
         }
         let (method, version) = (request.method().clone(), request.version());
-        let handler = self.handler;
+        let handler = self.handler.clone();
         // The handler is called inside the guarded future, because it may panic before it returns one.
         let handled = caught(Box::pin(async move { handler.handle(facts, request).await })).await;
         let answer = match handled {

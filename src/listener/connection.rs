@@ -19,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::ahead::Ahead;
 use super::caps::{AddressPlace, Place, Shares};
 use super::cut::{self, Cuttable, Outcome};
 use super::deadline::Timed;
@@ -94,7 +95,7 @@ impl ConnectionFault {
 pub(super) type Places = (Place, Option<AddressPlace>, Option<DropGuard>);
 
 /// The stream that HTTP is spoken on.
-pub(super) type Stream = Timed<Cuttable<TlsStream<TcpStream>>, Places>;
+pub(super) type Stream = Timed<Cuttable<TlsStream<Ahead<TcpStream>>>, Places>;
 
 pub(super) async fn run<H: Handler>(
     shared: Arc<Shared<H>>,
@@ -112,7 +113,8 @@ pub(super) async fn run<H: Handler>(
 
 async fn live<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, peer: SocketAddr, place: Place) -> Result<(), ConnectionFault> {
     let standing = place.standing();
-    let opening = open(shared, stream, peer, place);
+    // Apart, as is HTTP/2 below: a connection keeps no room for what it is not doing.
+    let opening = Box::pin(open(shared, stream, peer, place));
     let (facts, stream) = tokio::select! {
         opened = opening => {
             let meeting = opened.as_ref().map_or_else(ConnectionFault::meeting, |_| Some(Meeting::Opened));
@@ -128,7 +130,7 @@ async fn live<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, peer: Sock
     let facts = Arc::new(facts);
     match facts.protocol {
         Protocol::Http1 => http::serve_http1(shared, facts, stream, standing).await?,
-        Protocol::Http2 => http::serve_http2(shared, facts, stream, standing).await?,
+        Protocol::Http2 => Box::pin(http::serve_http2(shared, facts, stream, standing)).await?,
     }
     Ok(())
 }
@@ -204,8 +206,8 @@ fn watch<H>(shared: &Shared<H>, watching: impl Future<Output = Outcome> + Send +
 
 /// The client's part is read first; keys are computed only for a hello that can be answered, and for so many at a time.
 /// The caller sets the deadline.
-async fn shake_hands<H>(shared: &Shared<H>, stream: TcpStream) -> Result<(Host, TlsStream<TcpStream>), ConnectionFault> {
-    let mut start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(ConnectionFault::Handshake)?;
+async fn shake_hands<H>(shared: &Shared<H>, stream: TcpStream) -> Result<(Host, TlsStream<Ahead<TcpStream>>), ConnectionFault> {
+    let mut start = LazyConfigAcceptor::new(Acceptor::default(), Ahead::new(stream)).await.map_err(ConnectionFault::Handshake)?;
     let challenge = shared.tls.challenge_for(&start.client_hello());
     if let Some(config) = challenge {
         let _permit = shared.shares.handshakes().acquire().await.map_err(|_| ConnectionFault::ShuttingDown)?;

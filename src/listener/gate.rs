@@ -3,125 +3,23 @@
 //! A head that has no reading never reaches the parser. In its place comes a stand-in, so that the refusal is answered and
 //! recorded on the one path that every request takes; behind the stand-in nothing is read any more.
 
-use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use kernel::request::framing::{FramingFault, Gatekeeper, HeadBounds, Intent, Place, Step, target_of};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_util::task::TaskTracker;
 
+use super::bed::Bed;
 use super::deadline::Deadline;
 use super::facts::BodyFault;
+use super::junction::{HeadFacts, Junction, Verdict};
 use super::settings::Deadlines;
-
-/// What is known of a head before it is parsed, in the order of the heads.
-#[derive(Debug)]
-pub(super) struct HeadFacts {
-    pub raw_target: Option<Box<str>>,
-    pub fault: Option<FramingFault>,
-    pub body_fault: BodyFault,
-    pub intent: Intent,
-    pub open: OpenRequest,
-}
-
-/// What the gate and the answering side of one connection share.
-#[derive(Debug, Default)]
-pub(super) struct Junction {
-    inner: Mutex<JunctionState>,
-    open: Arc<AtomicUsize>,
-    used: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-struct JunctionState {
-    /// Heads on their way through the parser. The parser holds few bytes at a time, so that there are few.
-    heads: VecDeque<HeadFacts>,
-    verdict: Option<Verdict>,
-    waker: Option<Waker>,
-}
-
-/// Whether a connection leaves HTTP after an upgrade request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    ResumeHttp,
-    BecomeTunnel,
-}
-
-/// Counts as an open request of its connection until dropped.
-#[derive(Debug)]
-pub(super) struct OpenRequest(Arc<AtomicUsize>);
-
-/// Goes with a WebSocket's handshake, in its extensions. Kept, it counts as an open request, so that a connection whose streams
-/// were upgraded is not taken for idle.
-#[derive(Clone, Debug)]
-pub struct StaysOpen(#[expect(dead_code, reason = "held, not read")] Arc<OpenRequest>);
-
-impl StaysOpen {
-    pub(super) fn new(open: OpenRequest) -> Self {
-        Self(Arc::new(open))
-    }
-}
-
-impl Junction {
-    /// What was known of the head that was parsed now.
-    pub fn next_head(&self) -> Option<HeadFacts> {
-        self.lock().heads.pop_front()
-    }
-
-    /// Tells the gate what becomes of the connection after an upgrade request was answered.
-    pub fn decide(&self, verdict: Verdict) {
-        let waker = {
-            let mut state = self.lock();
-            state.verdict = Some(verdict);
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    pub fn open_request(&self) -> OpenRequest {
-        self.used.store(true, Ordering::Release);
-        self.open.fetch_add(1, Ordering::AcqRel);
-        OpenRequest(Arc::clone(&self.open))
-    }
-
-    pub fn is_idle(&self) -> bool {
-        self.open.load(Ordering::Acquire) == 0
-    }
-
-    /// Whether there ever was a request.
-    pub fn was_used(&self) -> bool {
-        self.used.load(Ordering::Acquire)
-    }
-
-    fn push(&self, head: HeadFacts) {
-        self.lock().heads.push_back(head);
-    }
-
-    fn take_verdict(&self, cx: &Context<'_>) -> Option<Verdict> {
-        let mut state = self.lock();
-        if state.verdict.is_none() {
-            state.waker = Some(cx.waker().clone());
-        }
-        state.verdict.take()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, JunctionState> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for OpenRequest {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
 /// A stream whose reading side shows requests with one reading only.
 #[derive(Debug)]
@@ -140,7 +38,16 @@ pub(super) struct Gate<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> {
     deadlines: Deadlines,
     deadline: Deadline,
     heads_seen: Seen,
+    written: Written,
+    bed: Bed<S>,
     tasks: TaskTracker,
+}
+
+/// What has become of what the parser wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Flushed,
+    Held,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +59,14 @@ enum Ended {
     Faulted,
 }
 
+/// Why a connection is looked after again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    ByBytes,
+    /// The client sends nothing more, or has taken too long.
+    ByTheEnd,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     None,
@@ -159,8 +74,12 @@ enum Seen {
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Gate<S> {
-    pub fn new(io: S, bounds: HeadBounds, deadlines: Deadlines, junction: Arc<Junction>, tasks: TaskTracker) -> Self {
+    pub fn new(io: S, bounds: HeadBounds, deadlines: Deadlines, junction: Arc<Junction>, bed: Bed<S>, tasks: TaskTracker) -> Self {
         Self {
+            // One that comes after another on its connection is not the first to wait.
+            heads_seen: if junction.was_used() { Seen::Some } else { Seen::None },
+            written: Written::Flushed,
+            bed,
             io: Some(io),
             keeper: Gatekeeper::new(bounds),
             junction,
@@ -170,7 +89,6 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Gate<S> {
             ended: Ended::No,
             deadlines,
             deadline: Deadline::default(),
-            heads_seen: Seen::None,
             tasks,
         }
     }
@@ -219,32 +137,74 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Gate<S> {
 
     /// Reads from the client into `held`. Ready when there is more, or when nothing more will come.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.held.reserve(READ_BYTES);
+        // On the stack, because most of the time nothing has come, and an idle connection holds no buffer.
+        let mut space = [MaybeUninit::uninit(); READ_BYTES];
+        let mut part = ReadBuf::uninit(&mut space);
         let Some(io) = self.io.as_mut() else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
-        match tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut self.held) {
-            Poll::Ready(Ok(0)) => {
-                self.ended = Ended::EndOfFile;
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Ok(_)) => {
-                if self.keeper.place() == Place::Body {
-                    self.deadline.disarm();
-                }
+        match Pin::new(io).poll_read(cx, &mut part) {
+            Poll::Ready(Ok(())) => {
+                let part = part.filled();
+                self.held.extend_from_slice(part);
+                self.came(part.len());
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                ready!(self.poll_deadline(cx));
-                // A head that does not end is no request: nobody waits for an answer that could be told apart from silence.
-                self.ended = Ended::EndOfFile;
-                match self.keeper.place() {
-                    Place::Body => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-                    Place::Head | Place::Tunnel | Place::Nowhere => Poll::Ready(Ok(())),
-                }
+                let rests = self.held.is_empty() && self.keeper.place() == Place::Head && self.written == Written::Flushed;
+                self.junction.tell_rest(rests);
+                self.poll_too_late(cx)
             }
         }
+    }
+
+    /// Reads a part of a body to where the parser wants it, so that it is copied once less. Ready when something may pass, when
+    /// there is more in `held`, or when nothing more will come.
+    fn poll_body(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if self.io()?.poll_read(cx, buffer)?.is_pending() {
+            return self.poll_too_late(cx);
+        }
+        let part = buffer.filled().get(before..).unwrap_or_default();
+        let came = part.len();
+        self.came(came);
+        let passing = match self.keeper.advance(part) {
+            _ if came == 0 => 0,
+            Step::Body { bytes } => bytes.min(came),
+            // Told again when it is asked with what is held.
+            Step::NeedMore | Step::Head { .. } | Step::Tunnel | Step::Paused | Step::Ended | Step::Fault(_) => 0,
+        };
+        self.held.extend_from_slice(part.get(passing..).unwrap_or_default());
+        buffer.set_filled(before + passing);
+        Poll::Ready(Ok(()))
+    }
+
+    /// So many bytes were read; none means that the client sends nothing more.
+    fn came(&mut self, bytes: usize) {
+        self.junction.tell_rest(false);
+        if bytes == 0 {
+            self.ended = Ended::EndOfFile;
+        } else if self.keeper.place() == Place::Body {
+            self.deadline.disarm();
+        }
+    }
+
+    /// Nothing came, and there is a time for it.
+    fn poll_too_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_deadline(cx));
+        // A head that does not end is no request: nobody waits for an answer that could be told apart from silence.
+        self.ended = Ended::EndOfFile;
+        match self.keeper.place() {
+            Place::Body => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Place::Head | Place::Tunnel | Place::Nowhere => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Waits for the first bytes of a head, with no parser beside. Whether any came, or any will.
+    pub async fn woken(&mut self) -> Woken {
+        let filled = poll_fn(|cx| self.poll_fill(cx)).await;
+        if filled.is_ok() && self.ended == Ended::No { Woken::ByBytes } else { Woken::ByTheEnd }
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -257,6 +217,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Gate<S> {
             Place::Head | Place::Tunnel | Place::Nowhere => return Poll::Pending,
         };
         self.deadline.poll(cx, span)
+    }
+
+    fn writes(&mut self) {
+        self.written = Written::Held;
+        self.junction.tell_rest(false);
     }
 
     /// Waits for the client to go away, with a bounded part of what it sends meanwhile.
@@ -288,6 +253,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Gate<S> {
                 Ended::Faulted => return Poll::Pending,
             }
             let place = self.keeper.place();
+            if place == Place::Body && self.held.is_empty() {
+                if handed_on {
+                    return Poll::Ready(Ok(()));
+                }
+                ready!(self.poll_body(cx, buffer))?;
+                continue;
+            }
             match self.keeper.advance(&self.held) {
                 Step::Head { bytes, intent } => self.admit_head(bytes, intent),
                 Step::Body { bytes } => self.passing = bytes,
@@ -327,7 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Drop for Gate<S> {
     /// The parser drops the stream of a connection that failed, was idle too long, or was declined an upgrade, without
     /// closing it. A tunnel was closed by its reader.
     fn drop(&mut self) {
-        let Some(io) = self.io.take() else { return };
+        let Some(io) = self.io.take().and_then(|io| self.bed.lie_down(io)) else { return };
         if self.keeper.place() != Place::Tunnel && tokio::runtime::Handle::try_current().is_ok() {
             self.tasks.spawn(part(io));
         }
@@ -342,11 +314,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> AsyncRead for Gate<S> {
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> AsyncWrite for Gate<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.writes();
         self.io()?.poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io()?.poll_flush(cx)
+        ready!(self.io()?.poll_flush(cx))?;
+        self.written = Written::Flushed;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -354,6 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> AsyncWrite for Gate<S> 
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.writes();
         self.io()?.poll_write_vectored(cx, parts)
     }
 

@@ -22,6 +22,9 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// Told of every handshake that was completed: TLS and HTTP version as they were agreed on. Must not block.
     fn shook_hands(&self, _connection: &ConnectionFacts) {}
 
+    /// Told of every connection that keeps no parser while nothing is asked on it. Must not block.
+    fn rested(&self) {}
+
     fn handle(&self, facts: RequestFacts, request: Request<Incoming>) -> impl Future<Output = Result<Response<Body>, HandlerAbort>> + Send;
 }
 

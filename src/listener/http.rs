@@ -10,18 +10,28 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kernel::request::framing::HeadBounds;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep};
 
 use super::answer::Answering;
+use super::bed::Bed;
 use super::caps::Standing;
 use super::connection::{Shared, Stream};
 use super::facts::ConnectionFacts;
 use super::flow::Flow;
 use super::frames::Counted;
-use super::gate::{Gate, Junction};
+use super::gate::{Gate, Woken};
 use super::handler::Handler;
+use super::junction::Junction;
 use super::settings::Deadlines;
 use super::streams::Streams;
+
+/// How a parser came to be put away.
+enum Parting {
+    /// The connection ended.
+    End(Result<(), hyper::Error>),
+    /// Nothing is asked at the moment; the stream lies in the bed.
+    Lull,
+}
 
 pub(super) async fn serve_http1<H: Handler>(
     shared: &Shared<H>,
@@ -32,31 +42,59 @@ pub(super) async fn serve_http1<H: Handler>(
     let bounds = shared.settings.bounds;
     let head = HeadBounds { bytes: bounds.head_bytes, fields: bounds.head_fields, ..HeadBounds::default() };
     let answering = answering(shared, facts, standing);
-    let closing = Arc::clone(&answering.closing);
-    let gate = Gate::new(stream, head, shared.settings.deadlines, Arc::clone(&answering.junction), shared.tasks.clone());
-    let service = service_fn(move |request| answering.clone().answer(request));
-    let mut connection = pin!(
+    let (junction, bed) = (Arc::clone(&answering.junction), Bed::new());
+    let gate = |stream| Gate::new(stream, head, shared.settings.deadlines, Arc::clone(&junction), bed.clone(), shared.tasks.clone());
+    let mut awake = gate(stream);
+    loop {
+        if let Parting::End(ended) = converse(shared, &answering, awake, &bed).await {
+            return ended;
+        }
+        let Some(stream) = bed.leave() else { return Ok(()) };
+        shared.handler.rested();
+        awake = gate(stream);
+        tokio::select! {
+            biased;
+            woken = awake.woken() => if woken == Woken::ByTheEnd { return Ok(()) },
+            // Whoever is about to ask is told that the connection ends.
+            () = shared.shutdown.cancelled() => {}
+            () = sleep(shared.settings.deadlines.idle) => return Ok(()),
+        }
+    }
+}
+
+/// Parses and answers until the connection ends, or nothing has been asked for a while.
+async fn converse<H: Handler>(shared: &Shared<H>, answering: &Arc<Answering<H>>, gate: Gate<Stream>, bed: &Bed<Stream>) -> Parting {
+    let (bounds, deadlines) = (shared.settings.bounds, shared.settings.deadlines);
+    let (junction, closing) = (Arc::clone(&answering.junction), Arc::clone(&answering.closing));
+    let answering = Arc::clone(answering);
+    let service = service_fn(move |request| Arc::clone(&answering).answer(request));
+    // On the heap, so that it is gone when it is put away.
+    let mut connection = Box::pin(
         http1::Builder::new()
             .timer(TokioTimer::new())
             // The gate ends heads that take too long; this ends connections that are idle.
-            .header_read_timeout(shared.settings.deadlines.idle)
+            .header_read_timeout(deadlines.idle)
             .keep_alive(true)
             .half_close(false)
             // A head that passed the gate must fit, or it would be answered unrecorded.
             .max_buf_size(bounds.head_bytes.max(HTTP1_BUFFER_MIN) * 2)
             .max_headers(bounds.head_fields + 1)
             .serve_connection(TokioIo::new(gate), service)
-            .with_upgrades()
+            .with_upgrades(),
     );
     let (mut drain, mut linger) = (pin!(None), pin!(None));
+    let mut look = interval_at(Instant::now() + deadlines.look, deadlines.look);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            // First, so that whatever comes next finds it at rest or not.
+            biased;
             // The connection ended by itself.
-            ended = connection.as_mut() => return ended,
+            ended = connection.as_mut() => return Parting::End(ended),
             // The open request is answered with `Connection: close`, or the next one: it may be on its way already.
             () = shared.shutdown.cancelled(), if drain.is_none() => {
-                drain.set(Some(sleep(shared.settings.deadlines.drain)));
-                linger.set(Some(sleep(shared.settings.deadlines.linger())));
+                drain.set(Some(sleep(deadlines.drain)));
+                linger.set(Some(sleep(deadlines.linger())));
                 closing.store(true, Ordering::Release);
             }
             // None came: an idle connection ends.
@@ -65,7 +103,14 @@ pub(super) async fn serve_http1<H: Handler>(
                 connection.as_mut().graceful_shutdown();
             }
             // What was not done by now is given up.
-            () = until(drain.as_mut().as_pin_mut()) => return Ok(()),
+            () = until(drain.as_mut().as_pin_mut()) => return Parting::End(Ok(())),
+            // An idle timeout that is short is the parser's to keep.
+            _ = look.tick(), if drain.is_none() && deadlines.idle > 2 * deadlines.look => {
+                if junction.has_rested() {
+                    bed.make();
+                    return Parting::Lull;
+                }
+            }
         }
     }
 }
@@ -79,7 +124,7 @@ pub(super) async fn serve_http2<H: Handler>(
     let bounds = shared.settings.bounds;
     let answering = answering(shared, facts, standing);
     let (junction, flow) = (Arc::clone(&answering.junction), Arc::clone(&answering.flow));
-    let service = service_fn(move |request| answering.clone().answer(request));
+    let service = service_fn(move |request| Arc::clone(&answering).answer(request));
     let stream = Counted::new(stream, flow.allowance());
     let streams = Streams { flow: Arc::clone(&flow), span: shared.settings.deadlines.write };
     let mut connection = pin!(
@@ -132,8 +177,8 @@ pub(super) async fn serve_http2<H: Handler>(
     }
 }
 
-fn answering<H: Handler>(shared: &Shared<H>, connection: Arc<ConnectionFacts>, standing: Arc<Standing>) -> Answering<H> {
-    Answering {
+fn answering<H: Handler>(shared: &Shared<H>, connection: Arc<ConnectionFacts>, standing: Arc<Standing>) -> Arc<Answering<H>> {
+    Arc::new(Answering {
         handler: shared.handler.clone(),
         connection,
         junction: Arc::new(Junction::default()),
@@ -141,7 +186,7 @@ fn answering<H: Handler>(shared: &Shared<H>, connection: Arc<ConnectionFacts>, s
         closing: Arc::default(),
         head_fields_max: shared.settings.bounds.head_fields,
         standing,
-    }
+    })
 }
 
 /// The end of a timer that may not run.

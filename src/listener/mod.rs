@@ -4,7 +4,9 @@
 //! only requests with one reading; bytes that have none reach the handler as a fault to be refused.
 
 mod accept;
+mod ahead;
 mod answer;
+mod bed;
 mod caps;
 mod challenges;
 mod connection;
@@ -17,6 +19,7 @@ mod front;
 mod gate;
 mod handler;
 mod http;
+mod junction;
 mod proxy_protocol;
 mod redirect;
 mod refusals;
@@ -31,7 +34,7 @@ pub use accept::{BindFault, Bound, adopt, bind};
 pub use caps::Shares;
 
 pub use challenges::{ChallengeFault, Challenges, OpenChallenge};
-pub use gate::StaysOpen;
+pub use junction::StaysOpen;
 
 pub use facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts, TlsFacts};
 pub use handler::{Handler, HandlerAbort, Meeting};

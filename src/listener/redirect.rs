@@ -30,10 +30,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accept::{self, BindFault};
+use super::bed::Bed;
 use super::caps::{Place, Shares};
 use super::deadline::Timed;
 use super::front::Front;
-use super::gate::{Gate, Junction};
+use super::gate::Gate;
+use super::junction::Junction;
 use super::refusals::Refusals;
 use super::settings::{Bounds, Deadlines, ProxyHeader};
 use crate::web::body::{self, Body};
@@ -208,7 +210,7 @@ async fn serve<K: Send + Unpin + 'static>(
 ) {
     let head = HeadBounds { bytes: bounds.head_bytes, fields: bounds.head_fields, ..HeadBounds::default() };
     let junction = Arc::new(Junction::default());
-    let gate = Gate::new(stream, head, deadlines, Arc::clone(&junction), tasks);
+    let gate = Gate::new(stream, head, deadlines, Arc::clone(&junction), Bed::new(), tasks);
     let service = service_fn(move |request: Request<Incoming>| {
         let answered = answer(&met, &junction, request);
         async move { Ok::<_, Infallible>(answered) }

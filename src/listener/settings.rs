@@ -68,6 +68,8 @@ pub struct Deadlines {
     pub head: Duration,
     /// Without a request on a connection that had one. Default 60 s.
     pub idle: Duration,
+    /// From one look at an HTTP/1.1 connection to the next: one that was idle in between keeps no buffers. Default 250 ms.
+    pub look: Duration,
     /// Between two parts of a body that is waited for. Default 60 s.
     pub body_part: Duration,
     /// While the client takes nothing of what is written. Default 60 s.
@@ -97,6 +99,7 @@ impl Default for Deadlines {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(60),
+            look: Duration::from_millis(250),
             body_part: Duration::from_secs(60),
             write: Duration::from_secs(60),
             drain: Duration::from_secs(30),

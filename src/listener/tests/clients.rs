@@ -194,11 +194,13 @@ async fn what_a_client_did_not_show_is_counted() {
     let (sender, met) = channel(64);
     let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (address, release) = (bound.local_addr(), Arc::new(Notify::new()));
-    let recorder = Recorder { met: sender, release: Arc::clone(&release) };
+    let (resting, rested) = watch::channel(0);
+    let recorder = Recorder { met: sender, release: Arc::clone(&release), rested: resting };
     tasks.spawn(bound.serve(recorder, shutdown.clone(), tasks.clone()));
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate.der().clone()).unwrap();
-    let mut stand = Stand { address, met, release, shutdown, tasks, tls, roots: Arc::new(roots), challenges: Arc::default(), authority };
+    let mut stand =
+        Stand { address, met, release, rested, shutdown, tasks, tls, roots: Arc::new(roots), challenges: Arc::default(), authority };
     let nobody = finish(builder(&stand).with_no_client_auth());
     assert!(ask(&mut stand, &nobody).await.is_none());
     stand.assert_nothing_more().await;

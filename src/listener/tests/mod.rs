@@ -9,6 +9,7 @@ mod http2;
 mod opening;
 mod policies;
 mod redirect;
+mod rest;
 mod signatures;
 
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -44,14 +46,19 @@ pub struct Met {
 }
 
 /// Answers by path: `/panic` panics, `/abort` closes, `/upgrade` opens and echoes, `/decline` does not, `/held` waits to
-/// be released; anything else is read and answered.
+/// be released, `/large` is answered at length; anything else is read and answered.
 #[derive(Clone)]
 pub struct Recorder {
     met: Sender<Met>,
     release: Arc<Notify>,
+    rested: watch::Sender<usize>,
 }
 
 impl Handler for Recorder {
+    fn rested(&self) {
+        self.rested.send_modify(|count| *count += 1);
+    }
+
     async fn handle(&self, facts: RequestFacts, mut request: Request<Incoming>) -> Result<Response<Body>, HandlerAbort> {
         let path = request.uri().path().to_owned();
         let target = request.uri().to_string();
@@ -83,7 +90,11 @@ impl Handler for Recorder {
             "/none" => StatusCode::NO_CONTENT,
             _ => fault.or(body_fault.found()).map_or(StatusCode::OK, |fault| fault.status()),
         };
-        let mut answer = Response::new(if broken { body::empty() } else { body::full(path.clone()) });
+        let mut answer = Response::new(match path.as_str() {
+            _ if broken => body::empty(),
+            "/large" => body::full(vec![b'x'; LARGE_BYTES]),
+            _ => body::full(path.clone()),
+        });
         *answer.status_mut() = status;
         if path == "/endless" {
             *answer.body_mut() = Endless.boxed_unsync();
@@ -109,6 +120,8 @@ pub struct Stand {
     pub address: SocketAddr,
     pub met: Receiver<Met>,
     pub release: Arc<Notify>,
+    /// How often a connection came to rest.
+    pub rested: watch::Receiver<usize>,
     pub shutdown: CancellationToken,
     pub tasks: TaskTracker,
     pub tls: Arc<ServerTls>,
@@ -149,6 +162,9 @@ pub const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
 
 /// Longer than anything here takes; a test that comes to it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// More than what sockets hold of an answer that nobody takes.
+pub const LARGE_BYTES: usize = 16 * 1024 * 1024;
 
 pub fn settings() -> Settings {
     Settings {
@@ -194,9 +210,10 @@ fn start_bound(bound: Bound, tls: Arc<ServerTls>, authority: Authority) -> Stand
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate.der().clone()).unwrap();
     let address = bound.local_addr();
-    let recorder = Recorder { met: sender, release: Arc::clone(&release) };
+    let (resting, rested) = watch::channel(0);
+    let recorder = Recorder { met: sender, release: Arc::clone(&release), rested: resting };
     tasks.spawn(bound.serve(recorder, shutdown.clone(), tasks.clone()));
-    Stand { address, met, release, shutdown, tasks, tls, roots: Arc::new(roots), challenges: Arc::default(), authority }
+    Stand { address, met, release, rested, shutdown, tasks, tls, roots: Arc::new(roots), challenges: Arc::default(), authority }
 }
 
 /// What a client offers.
@@ -235,6 +252,12 @@ impl Stand {
 
     pub async fn next(&mut self) -> Met {
         tokio::time::timeout(PATIENCE, self.met.recv()).await.expect("no request came").unwrap()
+    }
+
+    /// Waits until connections have come to rest so many times.
+    pub async fn until_rested(&mut self, times: usize) {
+        let rested = self.rested.wait_for(|count| *count >= times);
+        tokio::time::timeout(PATIENCE, rested).await.expect("no connection came to rest").unwrap();
     }
 
     /// Nothing more reaches the handler: the listener is shut down and waited for.
