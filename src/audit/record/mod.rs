@@ -240,7 +240,7 @@ pub const OCSF_VERSION: &str = "1.6.0";
 const PRODUCT_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What `metadata` begins with. A test compares it with the two constants above.
-const METADATA: &str = concat!(
+pub(in crate::audit) const METADATA: &str = concat!(
     "{\"version\":\"1.6.0\",\"product\":{\"name\":\"Portcullis\",\"vendor_name\":\"Portcullis\",\"version\":\"",
     env!("CARGO_PKG_VERSION"),
     "\"}"

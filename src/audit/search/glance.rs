@@ -3,7 +3,8 @@
 //!
 //! Quotes inside of text have a backslash before them, so a key with the quotes and commas around it is found at its own
 //! place and in no text. Everything that is not as expected, another kind of record, a value with an escape or beyond ASCII, is
-//! left to [`View::read`]. Whoever wrote the line is believed about its form: a line of unknown origin is read whole.
+//! left to [`View::read`]. So is a line that does not name this version: during an upgrade in place, the other process's lines
+//! are written by this one. Whoever wrote the line is believed about its form: a line of unknown origin is read whole.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -13,6 +14,7 @@ use memchr::memmem::Finder;
 
 use super::view::{Actor, Own, Text, Unmapped, User, View};
 use crate::audit::plain::plain_length;
+use crate::audit::record::METADATA;
 
 /// The view of a line that this version of the gateway wrote. None where it has to be read whole.
 pub fn glance(line: &[u8]) -> Option<View<'_>> {
@@ -33,8 +35,10 @@ pub fn glance(line: &[u8]) -> Option<View<'_>> {
         }
         _ => return None,
     };
-    let (_, rest) = split(rest.0, &TIME)?;
-    Some(View { class_uid: 4_002, time: rest.number()?, user: None, actor, unmapped: Some(Unmapped { portcullis: Some(own) }) })
+    let (_, mut rest) = split(rest.0, &TIME)?;
+    let time = rest.number()?;
+    rest.0.strip_prefix(b",\"metadata\":")?.strip_prefix(METADATA.as_bytes())?;
+    Some(View { class_uid: 4_002, time, user: None, actor, unmapped: Some(Unmapped { portcullis: Some(own) }) })
 }
 
 /// Who asked, in what stands before our own fields.
@@ -73,8 +77,9 @@ impl<'a> Rest<'a> {
         if self.0.starts_with(key.as_bytes()) { self.must(key).map(Some) } else { Some(None) }
     }
 
-    fn number(&self) -> Option<u64> {
-        let (digits, _) = self.0.split_at_checked(memchr(b',', self.0)?)?;
+    fn number(&mut self) -> Option<u64> {
+        let (digits, rest) = self.0.split_at_checked(memchr(b',', self.0)?)?;
+        self.0 = rest;
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
 }
@@ -148,6 +153,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_line_of_another_version_is_read_whole() {
+        let line = String::from_utf8(line(&allow(1), "portcullis/gate.test")).unwrap();
+        let other = line.replace(&format!("\"version\":\"{}\"}}", env!("CARGO_PKG_VERSION")), "\"version\":\"0.0.9\"}");
+        assert_ne!(line, other);
+        assert!(is_seen(line.as_bytes()) && !is_seen(other.as_bytes()));
     }
 
     #[test]
