@@ -134,14 +134,16 @@ mod tests {
         let (mut client, server) = duplex(200_000);
         let mut ahead = Ahead::new(server);
         let mut space = vec![0; 4096];
-        client.write_all(&pattern(40_960)).await.unwrap();
+        // One read that comes back full, and two ahead.
+        let sent = pattern(4096 + AHEAD_BYTES + 2 * FULL_BYTES_MIN);
+        client.write_all(&sent).await.unwrap();
         for _ in 0..3 {
             ahead.read_exact(&mut space).await.unwrap();
         }
         assert_eq!((ahead.pace, ahead.held.is_empty()), (Pace::Bulk, false));
-        for _ in 3..10 {
-            ahead.read_exact(&mut space).await.unwrap();
-        }
+        let mut rest = vec![0; sent.len() - 3 * 4096];
+        ahead.read_exact(&mut rest).await.unwrap();
+        assert_eq!((ahead.pace, rest.as_slice()), (Pace::Bulk, &sent[3 * 4096..]));
         assert!(nothing_comes(&mut ahead));
         assert_eq!((ahead.pace, ahead.held.capacity()), (Pace::Quiet, 0));
         client.write_all(b"again").await.unwrap();
