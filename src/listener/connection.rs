@@ -95,7 +95,7 @@ impl ConnectionFault {
 pub(super) type Places = (Place, Option<AddressPlace>, Option<DropGuard>);
 
 /// The stream that HTTP is spoken on.
-pub(super) type Stream = Timed<Cuttable<TlsStream<Ahead<TcpStream>>>, Places>;
+pub(super) type Stream = Timed<Cuttable<Box<TlsStream<Ahead<TcpStream>>>>, Places>;
 
 pub(super) async fn run<H: Handler>(
     shared: Arc<Shared<H>>,
@@ -181,6 +181,8 @@ async fn open<H>(
         tls,
         protocol,
     };
+    // On the heap, because every level that it passes through on its way would have room for it otherwise.
+    let stream = Box::new(stream);
     let (stream, watched) = if chain.is_empty() {
         (Cuttable::whole(stream), None)
     } else {
