@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_platform_verifier::Verifier;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -109,6 +112,27 @@ pub struct Tls {
     pub server_name: Box<str>,
     pub authorities: Authorities,
     pub certificate: Option<Certificate>,
+}
+
+impl Tls {
+    /// Our side of TLS towards a receiver, whatever it receives. Verified always.
+    pub fn client(&self) -> Result<ClientConfig, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let builder = match &self.authorities {
+            // Called dangerous because the verifier can be anything. This one is the platform's.
+            Authorities::System => builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier::new(provider)?)),
+            Authorities::Only(roots) => {
+                let mut store = RootCertStore::empty();
+                roots.iter().try_for_each(|root| store.add(root.clone()))?;
+                builder.with_root_certificates(store)
+            }
+        };
+        match &self.certificate {
+            None => Ok(builder.with_no_client_auth()),
+            Some(pair) => builder.with_client_auth_cert(pair.chain.clone(), pair.private_key.clone_key()),
+        }
+    }
 }
 
 /// Who may vouch for a server.

@@ -87,10 +87,9 @@ async fn converse<H: Handler>(shared: &Shared<H>, answering: &Arc<Answering<H>>,
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            // First, so that whatever comes next finds it at rest or not.
+            // Deadlines first, so that a connection that is always busy does not outlive them; then the connection, so that whoever
+            // looks after it finds it at rest or not.
             biased;
-            // The connection ended by itself.
-            ended = connection.as_mut() => return Parting::End(ended),
             // The open request is answered with `Connection: close`, or the next one: it may be on its way already.
             () = shared.shutdown.cancelled(), if drain.is_none() => {
                 drain.set(Some(sleep(deadlines.drain)));
@@ -104,6 +103,8 @@ async fn converse<H: Handler>(shared: &Shared<H>, answering: &Arc<Answering<H>>,
             }
             // What was not done by now is given up.
             () = until(drain.as_mut().as_pin_mut()) => return Parting::End(Ok(())),
+            // The connection ended by itself.
+            ended = connection.as_mut() => return Parting::End(ended),
             // An idle timeout that is short is the parser's to keep.
             _ = look.tick(), if drain.is_none() && deadlines.idle > 2 * deadlines.look => {
                 if junction.has_rested() {

@@ -4,41 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::config::{Authorities, SinkServer, SinkTls};
+use crate::config::{SinkServer, SinkTls};
 
 use super::fault::SinkFault;
 
 /// TLS settings of one receiver.
 pub fn client_config(tls: &SinkTls) -> Result<ClientConfig, SinkFault> {
-    let failed = |error: rustls::Error| SinkFault::Tls(error.to_string());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(failed)?;
-    let builder = match &tls.authorities {
-        Authorities::System => {
-            let verifier = Verifier::new(provider).map_err(failed)?;
-            // Called dangerous because the verifier can be anything. This one is the platform's.
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-        }
-        Authorities::Only(roots) => {
-            let mut store = RootCertStore::empty();
-            for root in roots {
-                store.add(root.clone()).map_err(failed)?;
-            }
-            builder.with_root_certificates(store)
-        }
-    };
-    match &tls.certificate {
-        None => Ok(builder.with_no_client_auth()),
-        Some(pair) => builder.with_client_auth_cert(pair.chain.clone(), pair.private_key.clone_key()).map_err(failed),
-    }
+    tls.client().map_err(|fault| SinkFault::Tls(fault.to_string()))
 }
 
 /// A name that was found good when the configuration was read.

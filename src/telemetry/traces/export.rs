@@ -12,9 +12,7 @@ use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilde
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
-use rustls_platform_verifier::Verifier;
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -22,7 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Tracer;
 use super::span::{Span, request};
-use crate::config::{Authorities, SinkTls, TraceReceiver};
+use crate::config::TraceReceiver;
 
 /// Our side of the connections to the receiver.
 #[derive(Debug)]
@@ -71,7 +69,8 @@ impl PostFault {
 impl Exporter {
     pub fn new(receiver: &TraceReceiver) -> Result<Self, ExporterFault> {
         let address = format!("{}/v1/traces", receiver.endpoint.as_str().trim_end_matches('/'));
-        let builder = HttpsConnectorBuilder::new().with_tls_config(tls(&receiver.tls)?);
+        let client = receiver.tls.client();
+        let builder = HttpsConnectorBuilder::new().with_tls_config(client.map_err(|fault| ExporterFault::Tls(fault.to_string()))?);
         // Plain http is taken for loopback alone, when the configuration is read.
         let builder = if receiver.endpoint.scheme() == "https" { builder.https_only() } else { builder.https_or_http() };
         let name = ServerName::try_from(receiver.tls.server_name.to_string()).map_err(|fault| ExporterFault::Tls(fault.to_string()))?;
@@ -188,28 +187,6 @@ fn headers(receiver: &TraceReceiver) -> Result<HeaderMap, ExporterFault> {
     value.set_sensitive(true);
     headers.insert(name, value);
     Ok(headers)
-}
-
-fn tls(tls: &SinkTls) -> Result<ClientConfig, ExporterFault> {
-    let failed = |error: rustls::Error| ExporterFault::Tls(error.to_string());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().map_err(failed)?;
-    let builder = match &tls.authorities {
-        Authorities::System => {
-            let verifier = Verifier::new(provider).map_err(failed)?;
-            // Called dangerous because the verifier can be anything. This one is the platform's.
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-        }
-        Authorities::Only(roots) => {
-            let mut store = RootCertStore::empty();
-            roots.iter().try_for_each(|root| store.add(root.clone())).map_err(failed)?;
-            builder.with_root_certificates(store)
-        }
-    };
-    match &tls.certificate {
-        None => Ok(builder.with_no_client_auth()),
-        Some(pair) => builder.with_client_auth_cert(pair.chain.clone(), pair.private_key.clone_key()).map_err(failed),
-    }
 }
 
 #[derive(Default, Deserialize)]
