@@ -62,6 +62,7 @@ pub fn request(permit: &Permit, stated: &Stated<'_>, body: OutgoingBody, lease: 
     }
     let target = PathAndQuery::try_from(judged.target()).map_err(|_| Failure::Bug("a canonical target is not a URI"))?;
     frame(&mut fields, &judged.method, &body);
+    let overlooked = may_be_overlooked(&judged.method, &body);
     let mut request = Request::new(body);
     if lease.is_http2() {
         fields.remove(TRANSFER_ENCODING);
@@ -80,6 +81,10 @@ pub fn request(permit: &Permit, stated: &Stated<'_>, body: OutgoingBody, lease: 
         }
     } else {
         put(&mut fields, HOST, host);
+        if overlooked {
+            // Whoever takes the body for the next request takes no next request.
+            fields.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if judged.upgrade == Upgrade::WebSocket {
             fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -121,6 +126,12 @@ fn frame(fields: &mut HeaderMap, method: &Method, body: &OutgoingBody) {
         // Said outright, because for a GET the client library would otherwise send no body at all.
         fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
+}
+
+/// Whether some upstreams look for no body behind such a request, because its method gives content no meaning (RFC 9110 §9.3.1,
+/// §9.3.5): what they leave unread would be the next request on the connection, which nobody judged (SM-04, SM-05).
+pub fn may_be_overlooked(method: &Method, body: &OutgoingBody) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE) && !body.is_end_stream()
 }
 
 /// From where and for what the request came. One hop is named: the client, as the gateway judged it.

@@ -225,12 +225,14 @@ impl Upstreams {
             ending.reading = body.bind();
         }
         let progress = Arc::clone(&ending.progress);
+        let overlooked = head::may_be_overlooked(&ending.permit().request().method, &body);
         let beginning = Beginning { permit: ending.permit(), stated, body, lease, progress: Arc::clone(&progress) };
         let mut answer = self.exchange(way, beginning).await?;
         answer::check(&answer.head).map_err(|fault| Failure::UpstreamAnswer(fault.to_owned()))?;
         // A server that answers before it has read the request leaves its connection in doubt (SM-19).
         let early = progress.sending() != Sending::Finished;
-        if early || ending.permit().request().upgrade != Upgrade::None || answer::binds_connection(stated.client, answer.head.headers()) {
+        let in_doubt = early || overlooked || ending.permit().request().upgrade != Upgrade::None;
+        if in_doubt || answer::binds_connection(stated.client, answer.head.headers()) {
             answer.lease.never_reuse();
         }
         Ok(answer)

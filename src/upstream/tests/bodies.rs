@@ -47,6 +47,26 @@ async fn reading_to(end: &'static str) -> SocketAddr {
     upstream(serve).await.0
 }
 
+/// An upstream that reads each request whole, and answers with its head.
+async fn mirror_of_whole() -> (SocketAddr, Arc<AtomicUsize>) {
+    upstream(|mut stream, _| async move {
+        while let Some(head) = read_head(&mut stream).await {
+            if head.contains("content-length: 5\r\n") {
+                stream.read_exact(&mut [0; 5]).await.unwrap();
+            } else if head.contains("transfer-encoding: chunked\r\n") {
+                let mut read = Vec::new();
+                while !read.ends_with(b"0\r\n\r\n") {
+                    read.push(stream.read_u8().await.unwrap());
+                }
+            }
+            let length = if head.starts_with("HEAD ") { 0 } else { head.len() };
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+            stream.write_all(&[answer.as_bytes(), &head.as_bytes()[..length]].concat()).await.unwrap();
+        }
+    })
+    .await
+}
+
 async fn sent(method: Method, fields: &[(&'static str, &'static str)], body: Body, end: &'static str) -> String {
     let bench = Bench::new(&[reading_to(end).await]);
     let mut asked = request(method, "/x", body);
@@ -78,6 +98,32 @@ async fn a_body_of_unknown_length_is_chunked_for_every_method_and_loses_its_trai
         let text = sent(method, &[("trailer", "x-portcullis-subject")], body, "0\r\n\r\n").await;
         assert!(text.contains("transfer-encoding: chunked\r\n") && text.ends_with("\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), "{text}");
         assert!(!text.contains("root"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_a_body_that_its_upstream_may_not_have_looked_for() {
+    let kept = async |method: Method, body: Body| {
+        let (address, _) = mirror_of_whole().await;
+        let bench = Bench::new(&[address]);
+        let head = bench.forward(request(method, "/x", body)).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+        (String::from_utf8_lossy(&head).contains("connection: close\r\n"), bench.idle())
+    };
+    let chunked = || {
+        let (pieces, body) = piecemeal();
+        tokio::spawn(async move { pieces.send(piece("hello")).await.unwrap() });
+        body
+    };
+    for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::DELETE] {
+        assert_eq!(kept(method.clone(), body::empty()).await, (false, 1), "{method}");
+        if method != Method::HEAD {
+            assert_eq!(kept(method.clone(), body::full("hello")).await, (true, 0), "{method}");
+            assert_eq!(kept(method.clone(), chunked()).await, (true, 0), "{method}");
+        }
+    }
+    for method in [Method::POST, Method::PUT, Method::PATCH] {
+        assert_eq!(kept(method.clone(), body::full("hello")).await, (false, 1), "{method}");
+        assert_eq!(kept(method.clone(), chunked()).await, (false, 1), "{method}");
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod backends;
 mod config;
+mod desync;
 mod detection;
 mod headers;
 mod paths;
