@@ -21,6 +21,7 @@ use super::facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts};
 use super::flow::{Flow, Watched};
 use super::handler::{Handler, HandlerAbort};
 use super::junction::{Junction, OpenRequest, StaysOpen, Verdict};
+use super::received::Received;
 use crate::web::body::{self, Body, BodyError, Opened};
 
 /// An answer's body that counts as an open request until it was sent whole or given up.
@@ -68,6 +69,7 @@ impl<H: Handler> Answering<H> {
         }
         let (method, version) = (request.method().clone(), request.version());
         let handler = self.handler.clone();
+        let request = request.map(|body| Received::new(body, self.connection.protocol));
         // The handler is called inside the guarded future, because it may panic before it returns one.
         let handled = caught(Box::pin(async move { handler.handle(facts, request).await })).await;
         let answer = match handled {
@@ -88,6 +90,9 @@ impl<H: Handler> Answering<H> {
         // SM-15: nothing is read after an HTTP/1.0 request, so that the client is told.
         let closes =
             version == Version::HTTP_11 && self.closing.load(Ordering::Acquire) && answer.status() != StatusCode::SWITCHING_PROTOCOLS;
+        if version == Version::HTTP_10 {
+            self.junction.tell_end();
+        }
         if version == Version::HTTP_10 || closes {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -39,6 +39,7 @@ pub(super) struct Gate<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> {
     deadline: Deadline,
     heads_seen: Seen,
     written: Written,
+    shut: Shut,
     bed: Bed<S>,
     tasks: TaskTracker,
 }
@@ -48,6 +49,13 @@ pub(super) struct Gate<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> {
 enum Written {
     Flushed,
     Held,
+}
+
+/// Whether the parser said that the connection ends here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shut {
+    No,
+    ByParser,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Gate<S> {
             // One that comes after another on its connection is not the first to wait.
             heads_seen: if junction.was_used() { Seen::Some } else { Seen::None },
             written: Written::Flushed,
+            shut: Shut::No,
             bed,
             io: Some(io),
             keeper: Gatekeeper::new(bounds),
@@ -300,6 +309,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Drop for Gate<S> {
     /// closing it. A tunnel was closed by its reader.
     fn drop(&mut self) {
         let Some(io) = self.io.take().and_then(|io| self.bed.lie_down(io)) else { return };
+        if self.shut == Shut::No && self.junction.ends_answer() {
+            // Half of an answer: where only the end of the connection shows its end, TLS must not say that this was it (RFC 9112 §9.8).
+            return;
+        }
         if self.keeper.place() != Place::Tunnel && tokio::runtime::Handle::try_current().is_ok() {
             self.tasks.spawn(part(io));
         }
@@ -325,6 +338,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> AsyncWrite for Gate<S> 
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shut = Shut::ByParser;
         self.io()?.poll_shutdown(cx)
     }
 

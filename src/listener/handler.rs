@@ -3,9 +3,9 @@
 use std::future::Future;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 
 use super::facts::{ConnectionFacts, RequestFacts};
+use super::received::Received;
 use crate::web::body::Body;
 
 /// Answers requests. A panic in `handle` is answered with 500 and ends neither the process nor the connection's other
@@ -25,7 +25,7 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// Told of every connection that keeps no parser while nothing is asked on it. Must not block.
     fn rested(&self) {}
 
-    fn handle(&self, facts: RequestFacts, request: Request<Incoming>) -> impl Future<Output = Result<Response<Body>, HandlerAbort>> + Send;
+    fn handle(&self, facts: RequestFacts, request: Request<Received>) -> impl Future<Output = Result<Response<Body>, HandlerAbort>> + Send;
 }
 
 /// What became of a connection.

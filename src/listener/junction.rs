@@ -29,6 +29,8 @@ pub(super) struct Junction {
     stirred: AtomicBool,
     /// The gate waits for a head of which nothing has come, and has passed on all that was written.
     rests: AtomicBool,
+    /// The end of the connection is the end of an answer.
+    ends_answer: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +106,15 @@ impl Junction {
     pub fn has_rested(&self) -> bool {
         let stirred = self.stirred.swap(false, Ordering::AcqRel);
         !stirred && self.is_idle() && self.rests.load(Ordering::Acquire)
+    }
+
+    /// The answer that begins now may have no end but the connection's, as in HTTP/1.0.
+    pub fn tell_end(&self) {
+        self.ends_answer.store(true, Ordering::Release);
+    }
+
+    pub fn ends_answer(&self) -> bool {
+        self.ends_answer.load(Ordering::Acquire)
     }
 
     pub fn push(&self, head: HeadFacts) {

@@ -21,6 +21,7 @@ mod handler;
 mod http;
 mod junction;
 mod proxy_protocol;
+mod received;
 mod redirect;
 mod refusals;
 mod settings;
@@ -38,6 +39,7 @@ pub use junction::StaysOpen;
 
 pub use facts::{BodyFault, ConnectionFacts, Protocol, RequestFacts, TlsFacts};
 pub use handler::{Handler, HandlerAbort, Meeting};
+pub use received::Received;
 pub use redirect::{NAME as REDIRECT, RedirectSettings, Redirecting, Told, Ways, adopt as adopt_redirect, bind as bind_redirect};
 pub use refusals::{Refusals, Refused};
 pub use settings::{Bounds, Deadlines, Protocols, ProxyHeader, Settings};

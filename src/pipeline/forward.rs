@@ -15,7 +15,7 @@ use super::spans;
 use crate::gateway::exchanges::Exchange;
 use crate::gateway::visit::Visit;
 use crate::gateway::{Gateway, Snapshot, record};
-use crate::listener::{RequestFacts, StaysOpen};
+use crate::listener::{Received, RequestFacts, StaysOpen};
 use crate::telemetry::metrics;
 use crate::telemetry::traces::CallEnd;
 use crate::upstream::{self, ForwardContext};
@@ -24,7 +24,7 @@ use crate::web::body::Body;
 /// What came with a request beside its head.
 #[derive(Debug)]
 pub struct Incoming {
-    pub body: hyper::body::Incoming,
+    pub body: Received,
     pub upgrade: Option<OnUpgrade>,
     pub facts: RequestFacts,
 }

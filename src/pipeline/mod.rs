@@ -13,7 +13,6 @@ use std::sync::Arc;
 use http::header::STRICT_TRANSPORT_SECURITY;
 use http::request::Parts;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use kernel::policy::{Challenge, Decision, Permit, Reason, decide};
 use kernel::request::{CanonicalRequest, RequestFault, Upgrade, headers};
 use kernel::route::{SecondSpellings, Target};
@@ -22,12 +21,12 @@ use kernel::{Failure, Refusal, Rejection};
 use crate::entropy;
 use crate::gateway::visit::{DecisionRecord, Visit};
 use crate::gateway::{Gateway, Snapshot, record};
-use crate::listener::RequestFacts;
+use crate::listener::{Received, RequestFacts};
 use crate::portal;
 use crate::web::body::Body;
 
 /// Handles one request: every way out of it has an answer and a record.
-pub async fn handle(gateway: &Arc<Gateway>, facts: RequestFacts, raw: Request<Incoming>) -> Response<Body> {
+pub async fn handle(gateway: &Arc<Gateway>, facts: RequestFacts, raw: Request<Received>) -> Response<Body> {
     let snapshot = gateway.snapshot.load_full();
     let (mut head, body) = raw.into_parts();
     let Ok(request_id) = entropy::request_id() else {

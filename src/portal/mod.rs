@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
-use hyper::body::Incoming;
 use kernel::event::{
     AccountChange, AccountFacts, Actor, AuthenticationFacts, AuthenticationStep, AuthorizationFacts, Body as EventBody, ChangedBy, Event,
 };
@@ -39,6 +38,7 @@ use crate::gateway::pending::Place;
 use crate::gateway::sessions::Live;
 use crate::gateway::visit::Visit;
 use crate::gateway::{Gateway, Snapshot, record};
+use crate::listener::Received;
 use crate::web::body::{self, Body};
 use crate::web::security::FormTargets;
 use crate::web::{assets, cookie, csrf, form, security};
@@ -83,7 +83,7 @@ pub async fn serve(
     visit: &mut Visit,
     page: Page,
     head: &Parts,
-    body: Incoming,
+    body: Received,
 ) -> Result<Response<Body>, Refusal> {
     let Some(request) = visit.request.clone() else {
         return Err(Failure::Bug("a page was served before its request was read").into());
@@ -124,7 +124,7 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    async fn serve_gateway(self, body: Incoming) -> Result<Response<Body>, Refusal> {
+    async fn serve_gateway(self, body: Received) -> Result<Response<Body>, Refusal> {
         let path = self.request.path.as_str();
         match (path, self.request.method.clone()) {
             ("/", Method::GET | Method::HEAD) => home::show(self).await,
@@ -149,7 +149,7 @@ impl Desk<'_> {
         }
     }
 
-    async fn serve_on_route(self, body: Incoming) -> Result<Response<Body>, Refusal> {
+    async fn serve_on_route(self, body: Received) -> Result<Response<Body>, Refusal> {
         let path = self.request.path.as_str();
         match (path, self.request.method.clone()) {
             ("/.portcullis/finish", Method::GET) => finish::finish(self).await,
@@ -162,7 +162,7 @@ impl Desk<'_> {
     }
 
     /// Reads a form that one of our own pages submitted.
-    async fn form(self, body: Incoming) -> Result<form::Form, Refusal> {
+    async fn form(self, body: Received) -> Result<form::Form, Refusal> {
         let _same_origin: csrf::SameOrigin = csrf::check(&self.head.headers, &self.request.authority)?;
         form::Form::read(&self.head.headers, body, FORM_TIME).await
     }

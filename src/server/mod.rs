@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use kernel::Failure;
 use kernel::event::{Body as EventBody, Event, LifecycleChange, LifecycleFacts};
 use thiserror::Error;
@@ -161,7 +160,7 @@ impl Handler for Door {
         self.0.metrics.standing().shook_hands(&connection.listener, connection.tls.version, protocol);
     }
 
-    async fn handle(&self, facts: RequestFacts, request: Request<Incoming>) -> Result<Response<Body>, HandlerAbort> {
+    async fn handle(&self, facts: RequestFacts, request: Request<listener::Received>) -> Result<Response<Body>, HandlerAbort> {
         Ok(pipeline::handle(&self.0, facts, request).await)
     }
 }

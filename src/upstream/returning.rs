@@ -127,6 +127,14 @@ impl ReturningBody {
         }
     }
 
+    /// Whether the upstream took the answer back. The library takes a stream that is reset with NO_ERROR for one that ended; that is how an
+    /// answer ends that came before the request was sent whole (RFC 9113 §8.1), and no other.
+    fn was_taken_back(&self) -> bool {
+        let over_http2 = self.lease.as_ref().is_some_and(Lease::is_http2);
+        let came_whole = self.inner.is_end_stream() || self.inner.size_hint().exact() == Some(0);
+        over_http2 && !came_whole && self.ending.progress.sending() == Sending::Finished
+    }
+
     /// Nothing comes after trailers, and nobody asks for it.
     fn pass_trailers(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
         let trailers = frame.into_trailers().ok().filter(|_| self.trailers == Trailers::Pass)?;
@@ -182,6 +190,9 @@ impl HttpBody for ReturningBody {
                         self.finish();
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Poll::Ready(None) if self.was_taken_back() => {
+                    return self.upstream_failed(Reason::UpstreamAnswerInvalid, "the upstream took its answer back".into());
                 }
                 Poll::Ready(None) => {
                     self.finish();

@@ -3,6 +3,7 @@
 
 mod challenges;
 mod clients;
+mod desync;
 mod floods;
 mod http1;
 mod http2;
@@ -19,7 +20,6 @@ use std::time::Duration;
 
 use ::http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use kernel::request::client::TrustedProxies;
 use kernel::time::Timestamp;
@@ -46,7 +46,8 @@ pub struct Met {
 }
 
 /// Answers by path: `/panic` panics, `/abort` closes, `/upgrade` opens and echoes, `/decline` does not, `/held` waits to
-/// be released, `/large` is answered at length; anything else is read and answered.
+/// be released, `/large` is answered at length; `/broken` by half; anything else is
+/// read and answered.
 #[derive(Clone)]
 pub struct Recorder {
     met: Sender<Met>,
@@ -59,7 +60,7 @@ impl Handler for Recorder {
         self.rested.send_modify(|count| *count += 1);
     }
 
-    async fn handle(&self, facts: RequestFacts, mut request: Request<Incoming>) -> Result<Response<Body>, HandlerAbort> {
+    async fn handle(&self, facts: RequestFacts, mut request: Request<Received>) -> Result<Response<Body>, HandlerAbort> {
         let path = request.uri().path().to_owned();
         let target = request.uri().to_string();
         let version = request.version();
@@ -98,6 +99,10 @@ impl Handler for Recorder {
         *answer.status_mut() = status;
         if path == "/endless" {
             *answer.body_mut() = Endless.boxed_unsync();
+            return Ok(answer);
+        }
+        if path == "/broken" {
+            *answer.body_mut() = Broken::Not.boxed_unsync();
             return Ok(answer);
         }
         if path == "/upgrade" && version == ::http::Version::HTTP_2 {
@@ -300,5 +305,35 @@ impl hyper::body::Body for Endless {
         _cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
         std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(bytes::Bytes::from_static(&[b'x'; 16_384])))))
+    }
+}
+
+/// A body that breaks after its first part.
+enum Broken {
+    Not,
+    Half,
+    Yes,
+}
+
+impl hyper::body::Body for Broken {
+    type Data = bytes::Bytes;
+    type Error = crate::web::body::BodyError;
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
+        match *self {
+            Self::Not => {
+                *self = Self::Half;
+                std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(bytes::Bytes::from_static(b"half")))))
+            }
+            Self::Half => {
+                // The first part is on its way by then.
+                *self = Self::Yes;
+                cx.waker().wake_by_ref();
+                std::task::Poll::Pending
+            }
+            Self::Yes => std::task::Poll::Ready(Some(Err("it broke".into()))),
+        }
     }
 }

@@ -5,6 +5,7 @@ use super::*;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 0x1;
@@ -89,6 +90,26 @@ async fn a_body_of_another_length_than_it_has_is_nobodys_whole() {
         assert!(first.as_ref().map_or(true, |(_, text)| text == "broken"), "{answer:?}: {first:?}");
         assert_eq!(next, Ok((200, "good".into())), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_its_upstream_takes_back_is_nobodys_whole() {
+    let ok = || head(0, &[(":status", "200")]);
+    let said = || head(0, &[(":status", "200"), ("content-length", "4")]);
+    // NO_ERROR, INTERNAL_ERROR, CANCEL.
+    for code in [0_u32, 2, 8] {
+        let reset = || (RST_STREAM, 0, code.to_be_bytes().to_vec());
+        for answer in [vec![ok(), reset()], vec![ok(), data(0, "ev"), reset()], vec![said(), data(0, "ev"), reset()]] {
+            let (first, next) = told(answer.clone()).await;
+            assert!(first.as_ref().map_or(true, |(_, text)| text == "broken"), "{answer:?}: {first:?}");
+            assert_eq!(next, Ok((200, "good".into())), "{answer:?}");
+        }
+        // What had come whole before stays whole.
+        let (first, next) = told(vec![ok(), data(END_STREAM, "good"), reset()]).await;
+        assert_eq!((first, next), (Ok((200, "good".into())), Ok((200, "good".into()))), "{code}");
+    }
+    let (first, _) = told(vec![said(), data(0, "good"), (RST_STREAM, 0, vec![0; 4])]).await;
+    assert_eq!(first, Ok((200, "good".into())));
 }
 
 #[tokio::test]

@@ -1,0 +1,110 @@
+//! What ends where: bodies that their client takes back, answers that break off, and requests cut anywhere by a rest.
+
+use super::*;
+
+/// A frame (RFC 9113 §4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// The head of a POST whose body is still to come.
+fn post(stream: u32, path: &str) -> Vec<u8> {
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    let fields = [(":method", "POST"), (":scheme", "https"), (":authority", "app.test"), (":path", path)];
+    frame(1, 0x4, stream, &fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect::<Vec<_>>())
+}
+
+/// What the handler read of a body after these frames.
+async fn read_of(frames: Vec<u8>) -> Result<usize, String> {
+    let mut stand = start();
+    let mut client = stand.shake(TcpStream::connect(stand.address).await.unwrap(), Offer { alpn: &[b"h2"], ..HTTP1 }).await.unwrap();
+    let hello = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[])].concat();
+    client.write_all(&[hello, post(1, "/body"), frames].concat()).await.unwrap();
+    stand.next().await.body
+}
+
+#[tokio::test]
+async fn a_body_that_its_client_takes_back_is_not_whole() {
+    // NO_ERROR, INTERNAL_ERROR, CANCEL, and a code that nobody knows.
+    for code in [0_u32, 2, 8, 99] {
+        let reset = || frame(3, 0, 1, &code.to_be_bytes());
+        for (what, frames) in [
+            ("before its first byte", reset()),
+            ("after a part", [frame(0, 0, 1, b"part"), reset()].concat()),
+            ("after two parts", [frame(0, 0, 1, b"part"), frame(0, 0, 1, b"more"), reset()].concat()),
+        ] {
+            assert!(read_of(frames).await.is_err(), "reset with {code} {what}");
+        }
+    }
+    assert_eq!(read_of([frame(0, 0, 1, b"part"), frame(0, 1, 1, b"")].concat()).await, Ok(4));
+    assert_eq!(read_of([frame(0, 0, 1, b"part"), frame(1, 0x5, 1, &[])].concat()).await, Ok(4));
+    assert_eq!(read_of(frame(0, 1, 1, b"")).await, Ok(0));
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_does_not_end_as_if_it_were_whole() {
+    let stand = start();
+    for version in ["1.0", "1.1"] {
+        let mut client = stand.connect().await;
+        client.write_all(format!("GET /broken HTTP/{version}\r\nHost: app.test\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(PATIENCE, client.read_to_end(&mut answer)).await.expect("the connection stayed open");
+        let text = String::from_utf8(answer).unwrap();
+        assert!(text.contains("half"), "{text}");
+        // Without a length TLS alone says whether the end was meant (RFC 9112 §9.8); chunks say it themselves.
+        let told = ended.is_err() || (text.contains("transfer-encoding: chunked") && !text.ends_with("0\r\n\r\n"));
+        assert!(told, "HTTP/{version}: {ended:?} after {text}");
+    }
+}
+
+/// Requests of all kinds behind each other, and what the handler is to meet of each.
+const REQUESTS: [(&str, &str, usize); 5] = [
+    ("GET /one HTTP/1.1\r\nHost: app.test\r\n\r\n", "/one", 0),
+    ("POST /two HTTP/1.1\r\nHost: app.test\r\nContent-Length: 20\r\n\r\nGET /in HTTP/1.1\r\n\r\n", "/two", 20),
+    (
+        "POST /three HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nGET\r\n1\r\n \r\n0\r\nX: y\r\n\r\n",
+        "/three",
+        4,
+    ),
+    ("\r\nGET /four HTTP/1.1\r\nHost: app.test\r\nUpgrade: h2c\r\n\r\n", "/four", 0),
+    ("GET /last HTTP/1.1\r\nHost: app.test\r\n\r\n", "/last", 0),
+];
+
+#[tokio::test]
+async fn requests_are_the_same_wherever_they_are_cut_and_rested_between() {
+    let bytes: String = REQUESTS.iter().map(|(bytes, ..)| *bytes).collect();
+    let deadlines = Deadlines { look: Duration::from_millis(2), ..Deadlines::default() };
+    let mut stand = start_with(Settings { deadlines, ..settings() }, Profile::Modern);
+    for cut in 0..=bytes.len() {
+        let mut client = stand.connect().await;
+        client.write_all(&bytes.as_bytes()[..cut]).await.unwrap();
+        client.flush().await.unwrap();
+        let ends: Vec<usize> = REQUESTS
+            .iter()
+            .scan(0, |at, (bytes, ..)| {
+                *at += bytes.len();
+                Some(*at)
+            })
+            .collect();
+        let whole = ends.iter().filter(|end| **end <= cut).count();
+        let mut met = Vec::new();
+        for _ in 0..whole {
+            met.push(stand.next().await);
+        }
+        // Where nothing is begun, the parser is put away between the two parts.
+        if cut == 0 || ends.contains(&cut) {
+            let times = *stand.rested.borrow() + 1;
+            stand.until_rested(times).await;
+        }
+        client.write_all(&bytes.as_bytes()[cut..]).await.unwrap();
+        while met.len() < REQUESTS.len() {
+            met.push(stand.next().await);
+        }
+        for (met, (_, path, length)) in met.iter().zip(REQUESTS) {
+            assert_eq!((met.target.as_str(), &met.body, met.facts.raw_target.as_deref()), (path, &Ok(length), Some(path)), "cut at {cut}");
+        }
+        let answers = read_until(&mut client, "/last").await;
+        assert_eq!(statuses(&answers), ["200"; 5], "cut at {cut}");
+    }
+}
