@@ -143,6 +143,18 @@ async fn an_answer_states_nothing_in_the_gateways_name() {
 }
 
 #[tokio::test]
+async fn what_an_answer_says_is_for_this_hop_alone_ends_here() {
+    let (address, _) = answering(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Hop: 1\r\nX-Hop: 2\r\nx-secret: 3\r\nX-End: 4\r\nConnection: keep-alive, x-hop\r\n\
+          connection: ,X-SECRET ,,a b, \xff\r\n\r\n",
+    )
+    .await;
+    let response = Bench::new(&[address]).forward(get("/x")).await.unwrap();
+    let names: Vec<_> = response.headers().keys().map(http::HeaderName::as_str).collect();
+    assert_eq!(names, ["content-length", "x-end", "via"]);
+}
+
+#[tokio::test]
 async fn the_crumbs_of_a_cookie_become_one_field_again() {
     let fields: [(&str, &[u8]); 4] =
         [("cookie", b"a=1"), ("cookie", b"__Host-portcullis=secret"), ("cookie", b"b=2; c=3"), ("cookie", b"d=4")];

@@ -11,11 +11,11 @@ mod head;
 #[cfg(test)]
 mod tests;
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use thiserror::Error;
 
 use chunked::{Chunked, ChunkedStep};
-use head::{Body, HeadReader, HeadStep};
+use head::{Body, HeadReader, HeadStep, reads_like};
 
 /// Why bytes on an HTTP/1.1 connection are not a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -335,6 +335,13 @@ pub fn target_of(head: &[u8]) -> Option<&[u8]> {
     let line = head.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
     let target = line.split(|byte| *byte == b' ').nth(1)?;
     (!target.is_empty()).then_some(target)
+}
+
+/// Whether a field's name is none of the two that state a length, and reads like one of them to a program that takes other marks
+/// for `-`.
+pub(super) fn reads_like_a_length(name: &HeaderName) -> bool {
+    let name = name.as_str().as_bytes();
+    [&b"content-length"[..], b"transfer-encoding"].into_iter().any(|known| name != known && reads_like(name, known))
 }
 
 /// RFC 9110 §5.6.2.

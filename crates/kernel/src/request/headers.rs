@@ -207,12 +207,14 @@ pub fn forwardable(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// The upstream's answer fields that may travel on to the client: hop-by-hop fields, the gateway's own names and cookies
-/// of the gateway's name are removed. Most answers have few of these, so that the rest is not copied.
+/// The upstream's answer fields that may travel on to the client: hop-by-hop fields, what `Connection` names besides, the
+/// gateway's own names and cookies of the gateway's name are removed. Most answers have few of these, so that the rest is not
+/// copied.
 #[must_use]
 pub fn returnable(mut headers: HeaderMap) -> HeaderMap {
     let stays = |name: &HeaderName| !is_hop_by_hop(name) && !begins_folded(name.as_str(), "x-portcullis");
-    let ends_here: Vec<HeaderName> = headers.keys().filter(|name| !stays(name)).cloned().collect();
+    let mut ends_here: Vec<HeaderName> = headers.keys().filter(|name| !stays(name)).cloned().collect();
+    ends_here.extend(named_for_this_hop(&headers));
     for name in ends_here {
         headers.remove(name);
     }
@@ -223,6 +225,13 @@ pub fn returnable(mut headers: HeaderMap) -> HeaderMap {
         headers.extend(others.into_iter().map(|value| (http::header::SET_COOKIE, value)));
     }
     headers
+}
+
+/// What an answer's `Connection` says is for this hop alone (RFC 9110 §7.6.1). What is no field name names nothing.
+fn named_for_this_hop(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let fields = headers.get_all(http::header::CONNECTION).iter();
+    let tokens = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    tokens.filter_map(|token| HeaderName::from_bytes(token).ok())
 }
 
 /// The cookies of the client without the gateway's own, in one field; `None` when there are none. Over HTTP/2 each cookie may

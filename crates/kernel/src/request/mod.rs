@@ -140,6 +140,11 @@ impl CanonicalRequest {
             return Err(RequestFault::Version.into());
         }
         check_method(&head.method)?;
+        let has_second_spellings = head.headers.keys().any(headers::has_second_spelling);
+        if has_second_spellings && head.headers.keys().any(framing::reads_like_a_length) {
+            // Refused before the parser over HTTP/1.1; over HTTP/2 nobody else looks.
+            return Err(framing::FramingFault::LengthLookAlike.into());
+        }
         headers::check_connection(&head.headers)?;
         headers::check_expectation(&head.headers)?;
         let upgrade = headers::read_upgrade(head)?;
@@ -164,7 +169,7 @@ impl CanonicalRequest {
             version: head.version,
             caller,
             upgrade,
-            has_second_spellings: head.headers.keys().any(headers::has_second_spelling),
+            has_second_spellings,
             raw_target: raw_target(head, connection),
         })
     }

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
 use proptest::prelude::*;
 
 use super::client::{ClientAddress, TrustedProxies};
+use super::framing::FramingFault;
 use super::headers::{self, HeaderFault};
 use super::host::Authority;
 use super::{CanonicalRequest, Connection, ExtendedConnect, ReadFault, RequestFault, RequestId, Upgrade};
@@ -41,6 +42,17 @@ fn address(text: &str) -> ClientAddress {
 #[track_caller]
 fn fault(list: &[(&str, &[u8])], expected: HeaderFault) {
     assert_eq!(read("GET", "/", list).unwrap_err(), ReadFault::Malformed(RequestFault::Header(expected)), "{list:?}");
+}
+
+#[test]
+fn a_name_that_reads_like_a_length_is_refused_in_every_version() {
+    for name in ["content_length", "content.length", "transfer_encoding", "transfer~encoding", "Transfer_Encoding"] {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let refused = read_as("POST", "/", version, &[("host", b"app.test"), (name, b"5")], &[]).unwrap_err();
+            assert_eq!(refused, ReadFault::Malformed(RequestFault::Framing(FramingFault::LengthLookAlike)), "{name}");
+        }
+    }
+    assert!(read("POST", "/", &[("host", b"app.test"), ("content-length", b"5"), ("content_type", b"a")]).unwrap().has_second_spellings);
 }
 
 #[test]

@@ -231,7 +231,7 @@ fn read_content_length(value: &[u8]) -> Result<u64, FramingFault> {
 }
 
 /// Whether a program that takes other marks for `-` reads `name` as `known`.
-fn reads_like(name: &[u8], known: &[u8]) -> bool {
+pub(super) fn reads_like(name: &[u8], known: &[u8]) -> bool {
     name.iter().copied().map(fold_byte).eq(known.iter().copied())
 }
 
