@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use kernel::event::ExchangeOutcome;
@@ -231,7 +231,9 @@ impl Upstreams {
         answer::check(&answer.head).map_err(|fault| Failure::UpstreamAnswer(fault.to_owned()))?;
         // A server that answers before it has read the request leaves its connection in doubt (SM-19).
         let early = progress.sending() != Sending::Finished;
-        let in_doubt = early || overlooked || ending.permit().request().upgrade != Upgrade::None;
+        // To one that answers in HTTP/1.0 the library would speak that, and leave out a body whose length is not known.
+        let old = answer.head.version() == Version::HTTP_10;
+        let in_doubt = early || overlooked || old || ending.permit().request().upgrade != Upgrade::None;
         if in_doubt || answer::binds_connection(stated.client, answer.head.headers()) {
             answer.lease.never_reuse();
         }

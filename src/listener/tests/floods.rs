@@ -119,6 +119,7 @@ async fn requests_that_the_listener_is_made_to_reset_end_the_connection() {
         [frame(HEADERS, END_HEADERS, stream(round), &block), frame(DATA, END_STREAM, stream(round), b"xx")].concat()
     })
     .await;
+    flooded("more streams than there may be", |round| headers(stream(round), "/held", END_STREAM | END_HEADERS)).await;
     flooded("a stream that depends on itself", |round| {
         let own = stream(round);
         [opened(round), frame(PRIORITY, 0, own, &[&own.to_be_bytes()[..], &[1]].concat())].concat()

@@ -128,6 +128,29 @@ async fn a_connection_ends_with_a_body_that_its_upstream_may_not_have_looked_for
 }
 
 #[tokio::test]
+async fn a_body_of_unknown_length_is_sent_whole_whatever_version_the_last_answer_came_in() {
+    for version in ["HTTP/1.0", "HTTP/1.1"] {
+        let (address, _) = upstream(move |mut stream, _| async move {
+            while let Some(head) = read_head(&mut stream).await {
+                let mut read = Vec::new();
+                while head.starts_with("POST ") && head.contains("chunked") && !read.ends_with(b"0\r\n\r\n") {
+                    read.push(stream.read_u8().await.unwrap());
+                }
+                let answer = format!("{version} 200 OK\r\nConnection: keep-alive\r\nContent-Length: {}\r\n\r\n", read.len());
+                stream.write_all(&[answer.as_bytes(), &read].concat()).await.unwrap();
+            }
+        })
+        .await;
+        let bench = Bench::new(&[address]);
+        assert_eq!(bench.get("/x").await.unwrap(), (200, String::new()));
+        let (pieces, body) = piecemeal();
+        tokio::spawn(async move { pieces.send(piece("hello")).await.unwrap() });
+        let read = bench.forward(request(Method::POST, "/x", body)).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(read, "5\r\nhello\r\n0\r\n\r\n", "{version}");
+    }
+}
+
+#[tokio::test]
 async fn an_early_answer_passes_on_and_its_connection_is_not_kept() {
     let (address, _) = answering(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno").await;
     let bench = Bench::new(&[address]);

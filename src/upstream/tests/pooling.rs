@@ -171,3 +171,14 @@ async fn a_connection_that_waited_too_long_is_not_used() {
     bench.get("/x").await.unwrap();
     assert_eq!(accepted.load(Ordering::SeqCst), 2);
 }
+
+#[tokio::test]
+async fn a_connection_to_an_upstream_of_http_1_0_is_not_used_again() {
+    // The library would speak HTTP/1.0 on it from then on, and there a body of unknown length would be left out without a word.
+    let (address, accepted) = answering(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi").await;
+    let bench = Bench::new(&[address]);
+    for count in 1..4 {
+        assert_eq!(bench.get("/x").await.unwrap(), (200, "hi".into()));
+        assert_eq!((bench.idle(), accepted.load(Ordering::SeqCst)), (0, count));
+    }
+}
