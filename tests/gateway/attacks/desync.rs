@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::start;
-use crate::support::APP;
+use crate::support::{APP, Manner};
 
 /// An upstream that looks for no bodies at all, and answers each request with its target; and the targets that it acted upon.
 async fn overlooking() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
@@ -71,4 +71,44 @@ async fn a_request_inside_a_body_that_an_upstream_overlooks_is_never_acted_upon(
         }
         assert_eq!(*targets.lock().unwrap(), asked, "{method}");
     }
+}
+
+#[tokio::test]
+async fn bodies_that_nobody_reads_take_no_room_from_others() {
+    let world = start().await;
+    let mut sender = world.h2(APP).await;
+    let post = |path: &str, bytes: usize| {
+        let request = Request::builder().method("POST").uri(format!("https://{APP}{path}"));
+        request.body(Full::new(Bytes::from(vec![b'x'; bytes]))).unwrap()
+    };
+    // Four times what a client may send ahead on a connection, to where nobody takes any of it.
+    for _ in 0..40 {
+        let answer = sender.send_request(post("/app/x", 100_000)).await.unwrap();
+        assert_eq!(answer.status(), 401);
+        let _whole = answer.into_body().collect().await;
+    }
+    let answer = sender.send_request(post("/public/x", 1_000_000)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(world.upstream.received().len(), 1);
+}
+
+#[tokio::test]
+async fn streams_that_are_reset_leave_nothing_behind() {
+    let world = start().await;
+    world.upstream.answer_with(Manner::Stream);
+    let mut sender = world.h2(APP).await;
+    for round in 0..200 {
+        let request = Request::builder().method("POST").uri(format!("https://{APP}/public/{round}"));
+        let asking = sender.send_request(request.body(Full::new(Bytes::from_static(b"part"))).unwrap());
+        if round % 2 == 0 {
+            // Dropped before the answer, or within it.
+            drop(asking);
+        } else {
+            assert_eq!(asking.await.unwrap().status(), 200);
+        }
+        sender.ready().await.unwrap();
+    }
+    world.until(|world| (world.server().gateway().exchanges.count() == 0).then_some(())).await;
+    world.upstream.answer_with(Manner::Plain);
+    assert_eq!(world.wire(APP).await.ask("GET", "/public/x", APP, "").await.unwrap().text(), "upstream");
 }

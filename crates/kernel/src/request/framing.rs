@@ -368,5 +368,8 @@ fn line<'a>(bytes: &'a [u8], searched: &mut usize) -> Result<Option<&'a [u8]>, F
     if content.contains(&b'\r') { Err(FramingFault::BareCarriageReturn) } else { Ok(Some(content)) }
 }
 
+/// Names in use stay below 80 bytes; a table of headers need not hold more.
+pub(super) const NAME_BYTES_MAX: usize = 256;
+
 /// Bytes of CR LF.
 const LINE_END: usize = 2;

@@ -140,6 +140,9 @@ impl CanonicalRequest {
             return Err(RequestFault::Version.into());
         }
         check_method(&head.method)?;
+        if head.version == Version::HTTP_2 {
+            check_bounds(head)?;
+        }
         let has_second_spellings = head.headers.keys().any(headers::has_second_spelling);
         if has_second_spellings && head.headers.keys().any(framing::reads_like_a_length) {
             // Refused before the parser over HTTP/1.1; over HTTP/2 nobody else looks.
@@ -198,6 +201,16 @@ pub fn check_method(method: &Method) -> Result<(), RequestFault> {
     let text = method.as_str();
     let token = !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
     if token { Ok(()) } else { Err(RequestFault::Method) }
+}
+
+/// What is bounded before the parser over HTTP/1.1, and would be bounded over HTTP/2 by the whole head alone.
+fn check_bounds(head: &Parts) -> Result<(), framing::FramingFault> {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > framing::HeadBounds::default().target_bytes {
+        return Err(framing::FramingFault::TargetTooLong);
+    }
+    let fits = |name: &http::HeaderName| name.as_str().len() <= framing::NAME_BYTES_MAX;
+    if head.headers.keys().all(fits) { Ok(()) } else { Err(framing::FramingFault::NameTooLong) }
 }
 
 /// A WebSocket is asked for by GET, or over HTTP/2 by an extended CONNECT, which rules see as the GET that it stands for.

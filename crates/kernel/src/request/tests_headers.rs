@@ -56,6 +56,18 @@ fn a_name_that_reads_like_a_length_is_refused_in_every_version() {
 }
 
 #[test]
+fn a_target_and_a_name_have_the_same_bounds_in_every_version() {
+    let refused = |target: &str, name: &str, fault: FramingFault| {
+        let read = read_as("GET", target, Version::HTTP_2, &[("host", b"app.test"), (name, b"a")], &[]);
+        assert_eq!(read.unwrap_err(), ReadFault::Malformed(RequestFault::Framing(fault)));
+    };
+    let target = |bytes: usize| format!("/a?{}", "x".repeat(bytes - 3));
+    assert!(read_as("GET", &target(16 * 1024), Version::HTTP_2, &[("host", b"app.test"), (&"x".repeat(256), b"a")], &[]).is_ok());
+    refused(&target(16 * 1024 + 1), "x", FramingFault::TargetTooLong);
+    refused("/", &"x".repeat(257), FramingFault::NameTooLong);
+}
+
+#[test]
 fn there_is_exactly_one_host() {
     fault(&[], HeaderFault::HostCount);
     fault(&[("host", b"app.test"), ("host", b"app.test")], HeaderFault::HostCount);

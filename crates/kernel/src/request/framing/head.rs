@@ -2,7 +2,7 @@
 
 use http::Uri;
 
-use super::{FramingFault, HeadBounds, Intent, LINE_END, is_token, line};
+use super::{FramingFault, HeadBounds, Intent, LINE_END, NAME_BYTES_MAX, is_token, line};
 use crate::request::headers::fold_byte;
 
 /// Reads one head. What was read is not read again when more bytes come.
@@ -237,6 +237,3 @@ pub(super) fn reads_like(name: &[u8], known: &[u8]) -> bool {
 
 /// The longest registered method has 17 bytes.
 const METHOD_BYTES_MAX: usize = 32;
-
-/// Names in use stay below 80 bytes; a table of headers need not hold more.
-const NAME_BYTES_MAX: usize = 256;
