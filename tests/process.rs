@@ -14,6 +14,8 @@ mod damage;
 mod faults;
 #[path = "process/kills.rs"]
 mod kills;
+#[path = "process/memory.rs"]
+mod memory;
 #[path = "process/observability.rs"]
 mod observability;
 #[path = "process/power/mod.rs"]

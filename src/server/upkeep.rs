@@ -1,5 +1,5 @@
-//! What has to be done every few seconds: keep sights of sessions, end those whose time is over, drop what nobody needs, and
-//! put on record what nobody waits for.
+//! What has to be done every few seconds: keep sights of sessions, end those whose time is over, drop what nobody needs, memory
+//! included, and put on record what nobody waits for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ pub async fn run(gateway: Arc<Gateway>, refusals: Vec<(Arc<str>, Arc<Refusals>)>
         if turns.is_multiple_of(SWEEP_EVERY) {
             tell(gateway.store.sweep(gateway.clock.now()).await.map_err(Failure::from));
         }
+        crate::system::memory::give_back();
         turns = turns.wrapping_add(1);
     }
     tell(sum_up(&gateway, &refusals, &mut since).await);

@@ -2,6 +2,7 @@
 //! what it leaves to the process after it. Linux alone.
 
 pub mod activation;
+pub mod memory;
 pub mod passing;
 pub mod sandbox;
 pub mod service;
