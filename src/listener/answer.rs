@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH};
@@ -45,6 +46,8 @@ pub(super) struct Answering<H> {
     /// From now on every HTTP/1.1 answer says that the connection ends with it.
     pub closing: Arc<AtomicBool>,
     pub head_fields_max: usize,
+    /// Between two parts of a body that is waited for.
+    pub body_part: Duration,
     pub standing: Arc<Standing>,
 }
 
@@ -69,7 +72,12 @@ impl<H: Handler> Answering<H> {
         }
         let (method, version) = (request.method().clone(), request.version());
         let handler = self.handler.clone();
-        let request = request.map(|body| Received::new(body, self.connection.protocol));
+        let (head, body) = request.into_parts();
+        let body = match self.connection.protocol {
+            Protocol::Http1 => Received::http1(body),
+            Protocol::Http2 => Received::http2(body, &head.headers, self.body_part),
+        };
+        let request = Request::from_parts(head, body);
         // The handler is called inside the guarded future, because it may panic before it returns one.
         let handled = caught(Box::pin(async move { handler.handle(facts, request).await })).await;
         let answer = match handled {

@@ -186,6 +186,7 @@ fn answering<H: Handler>(shared: &Shared<H>, connection: Arc<ConnectionFacts>, s
         flow: Arc::new(Flow::new()),
         closing: Arc::default(),
         head_fields_max: shared.settings.bounds.head_fields,
+        body_part: shared.settings.deadlines.body_part,
         standing,
     })
 }

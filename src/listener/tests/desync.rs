@@ -9,19 +9,40 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The head of a POST whose body is still to come.
-fn post(stream: u32, path: &str) -> Vec<u8> {
+fn post(stream: u32, path: &str, kind: &str) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-    let fields = [(":method", "POST"), (":scheme", "https"), (":authority", "app.test"), (":path", path)];
+    let fields = [(":method", "POST"), (":scheme", "https"), (":authority", "app.test"), (":path", path), ("content-type", kind)];
     frame(1, 0x4, stream, &fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect::<Vec<_>>())
 }
 
 /// What the handler read of a body after these frames.
 async fn read_of(frames: Vec<u8>) -> Result<usize, String> {
     let mut stand = start();
-    let mut client = stand.shake(TcpStream::connect(stand.address).await.unwrap(), Offer { alpn: &[b"h2"], ..HTTP1 }).await.unwrap();
-    let hello = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[])].concat();
-    client.write_all(&[hello, post(1, "/body"), frames].concat()).await.unwrap();
+    let mut client = hello(&stand).await;
+    client.write_all(&[post(1, "/body", "text/plain"), frames].concat()).await.unwrap();
     stand.next().await.body
+}
+
+/// A client over HTTP/2 that said hello.
+async fn hello(stand: &Stand) -> TlsStream<TcpStream> {
+    let mut client = stand.shake(TcpStream::connect(stand.address).await.unwrap(), Offer { alpn: &[b"h2"], ..HTTP1 }).await.unwrap();
+    client.write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[])].concat()).await.unwrap();
+    client
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_not_waited_for_over_http_2_either() {
+    let deadlines = Deadlines { body_part: Duration::from_millis(50), ..Deadlines::default() };
+    let mut stand = start_with(Settings { deadlines, ..settings() }, Profile::Modern);
+    let mut client = hello(&stand).await;
+    let parts = [post(1, "/call", "application/grpc"), frame(0, 0, 1, b"part"), post(3, "/body", "text/plain"), frame(0, 0, 3, b"part")];
+    client.write_all(&parts.concat()).await.unwrap();
+    let met = stand.next().await;
+    assert!(met.target.ends_with("/body") && met.body.is_err(), "{met:?}");
+    // A call of gRPC has its pauses, and this one began before.
+    client.write_all(&frame(0, 1, 1, b"more")).await.unwrap();
+    let met = stand.next().await;
+    assert!(met.target.ends_with("/call") && met.body == Ok(8), "{met:?}");
 }
 
 #[tokio::test]

@@ -231,7 +231,9 @@ pub fn returnable(mut headers: HeaderMap) -> HeaderMap {
 fn named_for_this_hop(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
     let fields = headers.get_all(http::header::CONNECTION).iter();
     let tokens = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
-    tokens.filter_map(|token| HeaderName::from_bytes(token).ok())
+    // The two that most answers have name no field that would pass otherwise, and are not made into names.
+    let others = tokens.filter(|token| !token.eq_ignore_ascii_case(b"keep-alive") && !token.eq_ignore_ascii_case(b"close"));
+    others.filter_map(|token| HeaderName::from_bytes(token).ok())
 }
 
 /// The cookies of the client without the gateway's own, in one field; `None` when there are none. Over HTTP/2 each cookie may
