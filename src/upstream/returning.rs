@@ -139,7 +139,7 @@ impl ReturningBody {
     fn pass_trailers(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
         let trailers = frame.into_trailers().ok().filter(|_| self.trailers == Trailers::Pass)?;
         self.finish();
-        Some(Frame::trailers(kernel::request::headers::returnable(trailers)))
+        Some(Frame::trailers(kernel::request::headers::returnable_trailers(trailers)))
     }
 
     fn fail(&mut self, outcome: ExchangeOutcome, fault: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

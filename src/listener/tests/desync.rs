@@ -1,5 +1,7 @@
 //! What ends where: bodies that their client takes back, answers that break off, and requests cut anywhere by a rest.
 
+use kernel::request::framing::HeadBounds;
+
 use super::*;
 
 /// A frame (RFC 9113 §4.1).
@@ -129,3 +131,120 @@ async fn requests_are_the_same_wherever_they_are_cut_and_rested_between() {
         assert_eq!(statuses(&answers), ["200"; 5], "cut at {cut}");
     }
 }
+
+/// Pieces from which connections are put together: whole requests, parts of them, and what breaks them.
+const PIECES: [&str; 24] = [
+    "GET /a HTTP/1.1\r\nHost: app.test\r\n\r\n",
+    "GET /b HTTP/1.1\r\nHost: app.test\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\nConnection: upgrade, http2-settings\r\n\r\n",
+    "GET /c HTTP/1.1\r\nHost: app.test\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    "HEAD /d HTTP/1.1\r\nHost: app.test\r\nExpect: 100-continue\r\n\r\n",
+    "POST /e HTTP/1.1\r\nHost: app.test\r\nContent-Length: 9\r\n\r\nGET /x HT",
+    "POST /f HTTP/1.1\r\nHost: app.test\r\nContent-Length: 0\r\n\r\n",
+    "POST /g HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "PUT /h HTTP/1.1\r\nHost: app.test\r\nExpect: 100-continue\r\nTransfer-Encoding: Chunked\r\n\r\n1;a=b\r\nG\r\n",
+    "POST /i HTTP/1.1\r\nHost: app.test\r\nUpgrade: foo\r\nContent-Length: 4\r\n\r\nbody",
+    "OPTIONS * HTTP/1.1\r\nHost: app.test\r\n\r\n",
+    "GET https://app.test/j HTTP/1.1\r\nHost: app.test\r\n\r\n",
+    "M!#$%&'*+-.^_`|~X /k?\"{}|\\^`<> HTTP/1.1\r\n!#$%&'*+-.^_`|~: \t\u{e9}\t \r\nHost:app.test\r\nX:\r\n\r\n",
+    "GET /l HTTP/1.0\r\n\r\n",
+    "CONNECT app.test:443 HTTP/1.1\r\nHost: app.test\r\n\r\n",
+    "0\r\n\r\n",
+    "0\r\nContent-Length: 5\r\nX: y\r\n\r\n",
+    "a\r\n0123456789\r\n",
+    "5\r\nGET /\r\n",
+    "\r\n",
+    "\n",
+    "Content-Length: 5\r\n",
+    "GET /m HTTP/1.1\r\n",
+    "DELETE /n HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n",
+    "G",
+];
+
+/// What the gatekeeper alone finds: the targets of the requests that end, and whether one is begun or broken behind them.
+fn found(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
+    use kernel::request::framing::{Gatekeeper, Place, Step};
+    let mut keeper = Gatekeeper::new(HeadBounds::default());
+    let (mut rest, mut whole, mut begun) = (bytes, Vec::new(), None);
+    loop {
+        match keeper.advance(rest) {
+            Step::Head { bytes, .. } => {
+                let head = String::from_utf8_lossy(&rest[..bytes]).into_owned();
+                let closes = head.contains("Connection: close");
+                let target = head.trim_start().split(' ').nth(1).unwrap().to_owned();
+                rest = &rest[bytes..];
+                if keeper.place() == Place::Body {
+                    begun = Some(target)
+                } else {
+                    whole.push(target)
+                }
+                if closes {
+                    return (whole, begun.into_iter().collect());
+                }
+            }
+            Step::Body { bytes } => {
+                rest = &rest[bytes..];
+                if keeper.place() != Place::Body {
+                    whole.extend(begun.take());
+                }
+            }
+            Step::Paused => keeper.resume_http(),
+            Step::Fault(_) => {
+                if begun.is_none() {
+                    begun = Some("fault".to_owned());
+                }
+                return (whole, begun.into_iter().collect());
+            }
+            Step::NeedMore | Step::Ended | Step::Tunnel => return (whole, begun.into_iter().collect()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_parser_finds_what_the_gate_let_pass_and_nothing_else() {
+    let deadlines = Deadlines { look: Duration::from_millis(1), ..Deadlines::default() };
+    let mut stand = start_with(Settings { deadlines, ..settings() }, Profile::Modern);
+    let mut state = 7_u64;
+    let mut draw = move |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    for round in 0..ROUNDS {
+        let text: String = (0..=draw(7)).map(|_| PIECES[draw(PIECES.len())]).collect();
+        let bytes = text.as_bytes();
+        let (whole, begun) = found(bytes);
+        let mut client = stand.connect().await;
+        let mut at = 0;
+        while at < bytes.len() {
+            let next = if round % 2 == 0 { bytes.len() } else { (at + 1 + draw(40)).min(bytes.len()) };
+            if client.write_all(&bytes[at..next]).await.is_err() {
+                break;
+            }
+            let _ = client.flush().await;
+            tokio::task::yield_now().await;
+            at = next;
+        }
+        let mut met = Vec::new();
+        for _ in 0..whole.len() {
+            let one = tokio::time::timeout(PATIENCE, stand.met.recv()).await;
+            met.push(one.unwrap_or_else(|_| panic!("round {round}: {text:?}: {whole:?} of which came {met:?}")).unwrap());
+        }
+        for (one, target) in met.iter().zip(&whole) {
+            assert_eq!(one.facts.raw_target.as_deref().unwrap().replace("\\", ""), target.replace("\\", ""), "round {round}: {text:?}");
+            assert!(one.facts.fault.is_none() && one.body.is_ok(), "round {round}: {text:?} {one:?}");
+        }
+        let _ = client.shutdown().await;
+        let mut rest = Vec::new();
+        let _ = tokio::time::timeout(PATIENCE, client.read_to_end(&mut rest)).await.unwrap_or_else(|_| panic!("open: {text:?}"));
+        drop(client);
+        let mut more = Vec::new();
+        while let Ok(one) = stand.met.try_recv() {
+            more.push(one)
+        }
+        assert!(more.len() <= begun.len(), "round {round}: {text:?}: {begun:?} but {more:?}");
+        for one in more {
+            assert!(one.facts.fault.is_some() || one.body.is_err(), "round {round}: {text:?}: {one:?}");
+        }
+    }
+}
+/// Some two seconds.
+const ROUNDS: usize = 300;

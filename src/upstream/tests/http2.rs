@@ -219,6 +219,32 @@ async fn trailers_pass_for_grpc_alone_and_never_towards_the_upstream() {
 }
 
 #[tokio::test]
+async fn trailers_say_nothing_that_only_a_head_may_say() {
+    let (address, _) = speaking(|_| async {
+        let (sender, body) = frames();
+        sender.send(data("hi")).await.unwrap();
+        let said = [
+            ("grpc-status", "0"),
+            ("content-length", "9"),
+            ("set-cookie", "a=1"),
+            ("host", "evil.test"),
+            ("cache-control", "public"),
+            ("content-type", "text/html"),
+            ("location", "https://evil.test"),
+            ("strict-transport-security", "max-age=0"),
+            ("x-more", "1"),
+        ];
+        sender.send(trailers(&said)).await.unwrap();
+        Response::builder().header("content-type", "application/grpc").body(body).unwrap()
+    })
+    .await;
+    let answer = bench(address).forward(grpc("/pkg.Svc/Get", body::full("ask"))).await.unwrap();
+    let whole = answer.into_body().collect().await.unwrap();
+    let names: Vec<_> = whole.trailers().unwrap().keys().map(http::HeaderName::as_str).collect();
+    assert_eq!(names, ["grpc-status", "x-more"]);
+}
+
+#[tokio::test]
 async fn an_upstream_that_ends_first_is_not_sent_the_rest() {
     let (address, _) = speaking(|_| async {
         Response::builder().header("content-type", "application/grpc").header("grpc-status", "8").body(body::empty()).unwrap()

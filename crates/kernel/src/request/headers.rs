@@ -63,6 +63,28 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     HTTP2_SETTINGS,
 ];
 
+/// Fields of an answer that stand in its head or nowhere.
+const HEAD_ALONE: [HeaderName; 18] = [
+    http::header::AGE,
+    http::header::ALT_SVC,
+    http::header::CACHE_CONTROL,
+    http::header::CONTENT_ENCODING,
+    http::header::CONTENT_LENGTH,
+    http::header::CONTENT_RANGE,
+    http::header::CONTENT_SECURITY_POLICY,
+    http::header::CONTENT_TYPE,
+    http::header::DATE,
+    http::header::EXPIRES,
+    http::header::HOST,
+    http::header::LOCATION,
+    http::header::RETRY_AFTER,
+    http::header::SET_COOKIE,
+    http::header::STRICT_TRANSPORT_SECURITY,
+    http::header::VARY,
+    http::header::WARNING,
+    http::header::WWW_AUTHENTICATE,
+];
+
 /// What a client may list in `Connection`. Any other token would delete an end-to-end field on the way (HD-05), so the
 /// request is refused.
 const CONNECTION_TOKENS: [&str; 7] = ["close", "keep-alive", "upgrade", "te", "http2-settings", "trailer", "proxy-connection"];
@@ -225,6 +247,17 @@ pub fn returnable(mut headers: HeaderMap) -> HeaderMap {
         headers.extend(others.into_iter().map(|value| (http::header::SET_COOKIE, value)));
     }
     headers
+}
+
+/// The same for an answer's trailers, which hold nothing that frames, routes, keeps, formats or signs in besides (RFC 9110 §6.5.1): whoever
+/// takes trailers for fields of the head would hear of it too late, and from somebody who may not say it.
+#[must_use]
+pub fn returnable_trailers(trailers: HeaderMap) -> HeaderMap {
+    let mut kept = returnable(trailers);
+    for name in HEAD_ALONE {
+        kept.remove(name);
+    }
+    kept
 }
 
 /// What an answer's `Connection` says is for this hop alone (RFC 9110 §7.6.1). What is no field name names nothing.
