@@ -9,6 +9,9 @@
 #[path = "data_path/machine.rs"]
 #[allow(dead_code, reason = "shared with another bench")]
 mod machine;
+#[path = "data_path/minimal.rs"]
+#[allow(dead_code, reason = "shared with another bench")]
+mod minimal;
 #[path = "data_path/peers.rs"]
 #[allow(dead_code, reason = "shared with another bench")]
 mod peers;

@@ -35,21 +35,21 @@ pub enum Resumption {
 }
 
 /// Requests answered on 64 HTTP/1.1 connections.
-pub fn http1(world: &World, peer: &Peer, span: Duration) -> f64 {
-    h2load(world, peer, span, &["--h1", "-c", "64"])
+pub fn http1(peer: &Peer, span: Duration) -> f64 {
+    h2load(peer, span, &["--h1", "-c", "64"])
 }
 
 /// Requests answered on 32 HTTP/2 connections of 32 streams.
-pub fn http2(world: &World, peer: &Peer, span: Duration) -> f64 {
-    h2load(world, peer, span, &["-c", "32", "-m", "32"])
+pub fn http2(peer: &Peer, span: Duration) -> f64 {
+    h2load(peer, span, &["-c", "32", "-m", "32"])
 }
 
-fn h2load(world: &World, peer: &Peer, span: Duration, shape: &[&str]) -> f64 {
+fn h2load(peer: &Peer, span: Duration, shape: &[&str]) -> f64 {
     let port = peer.address.port();
     let mut command = Command::new("h2load");
     command.args(shape).args(["-t", "1", "-D", &span.as_secs().to_string(), "--warm-up-time=1"]);
     command.arg("--connect-to").arg(peer.address.to_string());
-    command.arg("-H").arg(format!("cookie: {}", world.cookie));
+    command.arg("-H").arg(format!("cookie: {}", peer.cookie));
     command.arg(format!("https://{HOST}:{port}/small"));
     let output = pinned(&mut command, 1).output().expect("h2load is installed");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -73,7 +73,7 @@ pub fn connections(world: &World, peer: &Peer, span: Duration, resumption: Resum
     let mut done = 0.0;
     while Instant::now() < end {
         let mut stream = connect(&config, peer.address);
-        request(world, peer, &mut stream, SMALL);
+        request(peer, &mut stream, SMALL);
         read_answer(&mut stream);
         if resumption == Resumption::Always && done > 2.0 {
             assert_eq!(stream.conn.handshake_kind(), Some(rustls::HandshakeKind::Resumed), "{} did not resume", peer.name);
@@ -90,7 +90,7 @@ pub fn download(world: &World, peer: &Peer, count: usize) -> f64 {
     let mut stream = connect(&client(world, Resumption::Never), peer.address);
     let mut megabytes = 0.0;
     for _ in 0..count {
-        request(world, peer, &mut stream, LARGE);
+        request(peer, &mut stream, LARGE);
         megabytes += read_answer(&mut stream) / 1e6;
     }
     megabytes
@@ -101,7 +101,7 @@ pub fn upload(world: &World, peer: &Peer) -> f64 {
     let mut stream = connect_as(UPLOAD_HOST, &client(world, Resumption::Never), peer.address);
     let piece = vec![b'x'; 1 << 16];
     let total: u64 = 1 << 30;
-    request(world, peer, &mut stream, Ask { method: "POST", host: UPLOAD_HOST, path: "/upload", body: total });
+    request(peer, &mut stream, Ask { method: "POST", host: UPLOAD_HOST, path: "/upload", body: total });
     for _ in 0..total / piece.len() as u64 {
         stream.write_all(&piece).unwrap();
     }
@@ -114,18 +114,18 @@ pub fn upload(world: &World, peer: &Peer) -> f64 {
 pub fn idle(world: &World, peer: &Peer, count: usize) -> f64 {
     let config = client(world, Resumption::Never);
     // What the first connections cost once is not what one more costs.
-    let mut open: Vec<Tls> = (0..200).map(|_| asked_once(world, peer, &config)).collect();
+    let mut open: Vec<Tls> = (0..200).map(|_| asked_once(peer, &config)).collect();
     let before = resident_kib(peer.pid);
-    open.extend((0..count).map(|_| asked_once(world, peer, &config)));
+    open.extend((0..count).map(|_| asked_once(peer, &config)));
     // Idle is who has not asked for a while.
     std::thread::sleep(Duration::from_secs(2));
     let after = resident_kib(peer.pid);
     (after - before) / count as f64
 }
 
-fn asked_once(world: &World, peer: &Peer, config: &Arc<ClientConfig>) -> Tls {
+fn asked_once(peer: &Peer, config: &Arc<ClientConfig>) -> Tls {
     let mut stream = connect(config, peer.address);
-    request(world, peer, &mut stream, SMALL);
+    request(peer, &mut stream, SMALL);
     read_answer(&mut stream);
     stream
 }
@@ -133,11 +133,11 @@ fn asked_once(world: &World, peer: &Peer, config: &Arc<ClientConfig>) -> Tls {
 /// Median microseconds that the proxy adds to a request, at 2,500 a second over 64 connections, open loop.
 pub fn added_latency(world: &World, peer: &Peer, span: Duration) -> f64 {
     let config = client(world, Resumption::Never);
-    let through: Vec<Tls> = (0..64).map(|_| asked_once(world, peer, &config)).collect();
+    let through: Vec<Tls> = (0..64).map(|_| asked_once(peer, &config)).collect();
     let direct: Vec<TcpStream> = (0..64).map(|_| TcpStream::connect(world.upstream()).unwrap()).collect();
     direct.iter().for_each(|stream| stream.set_nodelay(true).unwrap());
     let through = paced(through, span, |stream| {
-        request(world, peer, stream, SMALL);
+        request(peer, stream, SMALL);
         read_answer(stream);
     });
     let direct = paced(direct, span, |stream| {
@@ -203,11 +203,11 @@ fn connect_as(host: &'static str, config: &Arc<ClientConfig>, address: SocketAdd
     StreamOwned::new(ClientConnection::new(Arc::clone(config), name).unwrap(), socket)
 }
 
-fn request(world: &World, peer: &Peer, stream: &mut Tls, ask: Ask) {
+fn request(peer: &Peer, stream: &mut Tls, ask: Ask) {
     let Ask { method, host, path, body } = ask;
     let length = if body > 0 { format!("Content-Length: {body}\r\n") } else { String::new() };
     let port = peer.address.port();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nCookie: {}\r\n{length}\r\n", world.cookie);
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nCookie: {}\r\n{length}\r\n", peer.cookie);
     stream.write_all(head.as_bytes()).unwrap();
     stream.flush().unwrap();
 }

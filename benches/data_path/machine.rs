@@ -35,6 +35,13 @@ fn family(pid: u32) -> Vec<u32> {
     std::iter::once(pid).chain(children).collect()
 }
 
+/// Lets all threads of a process run on these cores, and no others.
+pub fn allow_cores(pid: u32, cores: &str) {
+    let status =
+        std::process::Command::new("taskset").args(["-a", "-cp", cores, &pid.to_string()]).stdout(std::process::Stdio::null()).status();
+    assert!(status.is_ok_and(|status| status.success()), "taskset sets the cores of {pid}");
+}
+
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

@@ -12,6 +12,7 @@
 
 mod load;
 mod machine;
+mod minimal;
 mod peers;
 mod world;
 
@@ -50,7 +51,7 @@ impl Work {
         ("latency", Self::Latency, "2,500 requests a second: time added over direct, median"),
         ("routes", Self::Routes, "CPU per request with 10, 100, 1,000 and 10,000 routes"),
         ("sessions", Self::Sessions, "CPU per request with 10, 1,000 and 100,000 live sessions"),
-        ("workers", Self::Workers, "requests a second of two workers against one"),
+        ("workers", Self::Workers, "what two cores carry, as a multiple of one"),
     ];
 }
 
@@ -63,6 +64,10 @@ struct Plan {
 }
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((minimal::ARGUMENT, rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return minimal::run(rest);
+    }
     let Some(plan) = plan() else { return };
     machine::describe();
     let needs_world = |work: &&Work| !matches!(work, Work::Routes | Work::Sessions);
@@ -142,22 +147,22 @@ const fn unit(work: Work) -> &'static str {
         Work::Download | Work::Upload => "MB/CPU s",
         Work::Idle => "KiB",
         Work::Latency => "us added",
-        Work::Workers => "requests/s",
+        Work::Workers => "times",
     }
 }
 
 fn measure(world: &World, plan: &Plan, work: Work, peer: &Peer) -> Option<f64> {
     let span = Duration::from_secs(plan.seconds);
     match work {
-        Work::Http1 => Some(per_request(peer, || load::http1(world, peer, span))),
-        Work::Http2 => Some(per_request(peer, || load::http2(world, peer, span))),
+        Work::Http1 => Some(per_request(peer, || load::http1(peer, span))),
+        Work::Http2 => Some(per_request(peer, || load::http2(peer, span))),
         Work::Handshake => Some(per_request(peer, || load::connections(world, peer, span, load::Resumption::Never))),
         Work::Resumed => Some(per_request(peer, || load::connections(world, peer, span, load::Resumption::Always))),
         Work::Download => Some(1.0 / per_request(peer, || load::download(world, peer, DOWNLOADS)) * 1e6),
         Work::Upload => Some(1.0 / per_request(peer, || load::upload(world, peer)) * 1e6),
         Work::Idle => Some(load::idle(world, peer, IDLE_CONNECTIONS)),
         Work::Latency => Some(load::added_latency(world, peer, span)),
-        Work::Workers => peer.is_gateway.then(|| workers(world, span)),
+        Work::Workers => peer.is_gateway.then(|| workers(peer, span)),
         Work::Routes | Work::Sessions => None,
     }
 }
@@ -188,7 +193,7 @@ fn grow(plan: &Plan, work: Work) {
         let mut base = None;
         for (world, figures) in worlds.iter().zip(&mut figures) {
             let peer = Peer::gateway(world);
-            let figure = per_request(&peer, || load::http1(world, &peer, Duration::from_secs(plan.seconds)));
+            let figure = per_request(&peer, || load::http1(&peer, Duration::from_secs(plan.seconds)));
             let base = *base.get_or_insert(figure);
             figures.push((figure, figure / base));
         }
@@ -199,13 +204,15 @@ fn grow(plan: &Plan, work: Work) {
     }
 }
 
-/// Requests a second of the gateway on both cores as a multiple of those on one. The load shares the cores, so the figure
-/// is in CPU terms: what two workers carry for the CPU that they spend, against one.
-fn workers(world: &World, span: Duration) -> f64 {
-    let peer = Peer::gateway(world);
-    let one = load::http1(world, &peer, span) / span.as_secs_f64();
-    println!("  one core {one:.0} requests/s");
-    one
+/// What two cores carry as a multiple of one. The load has one of them as well, so that the figure is in terms of CPU: if a request
+/// costs on two cores what it costs on one, two carry twice as much.
+fn workers(peer: &Peer, span: Duration) -> f64 {
+    let one = per_request(peer, || load::http1(peer, span));
+    machine::allow_cores(peer.pid, "0,1");
+    let two = per_request(peer, || load::http1(peer, span));
+    machine::allow_cores(peer.pid, "0");
+    eprintln!("  on one core {one:.2} us, on two {two:.2} us");
+    2.0 * one / two
 }
 
 const DOWNLOADS: usize = 4;

@@ -6,6 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::world::World;
 
 /// A proxy under load.
@@ -14,12 +18,21 @@ pub struct Peer {
     pub pid: u32,
     pub address: SocketAddr,
     pub is_gateway: bool,
+    /// What its people show.
+    pub cookie: String,
     process: Option<Child>,
 }
 
 impl Peer {
     pub fn gateway(world: &World) -> Self {
-        Self { name: "portcullis, everything on".into(), pid: world.pid(), address: world.address(), is_gateway: true, process: None }
+        Self {
+            name: "portcullis, everything on".into(),
+            pid: world.pid(),
+            address: world.address(),
+            is_gateway: true,
+            cookie: world.cookie.clone(),
+            process: None,
+        }
     }
 
     /// Starts a peer by name; None when its program is not there.
@@ -27,10 +40,9 @@ impl Peer {
         let port = free_port();
         let (title, mut command) = match name {
             "nginx" => ("nginx", nginx(world, port)),
-            "nginx-log-limit" => {
-                ("nginx, log and rate limit", nginx_with(world, port, LOG_AND_LIMIT, "limit_req zone=all burst=1000000 nodelay;"))
-            }
+            "nginx-log-limit" => ("nginx, log and rate limit", nginx_with(world, port, &log_and_limit(world), LIMIT)),
             "nginx-auth" => ("nginx, auth_request, log, limit", nginx_auth(world, port)),
+            "minimal" => ("hyper and rustls alone", crate::minimal::command(world, port)),
             "haproxy" => ("HAProxy", haproxy(world, port, false)),
             "haproxy-jwt" => ("HAProxy, JWT, stick table, log", haproxy(world, port, true)),
             other => panic!("there is no peer named {other}"),
@@ -46,7 +58,8 @@ impl Peer {
         };
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         wait_for(address, world.folder());
-        Some(Self { name: title.into(), pid: process.id(), address, is_gateway: false, process: Some(process) })
+        let cookie = if name == "haproxy-jwt" { format!("jwt={}", json_web_token()) } else { world.cookie.clone() };
+        Some(Self { name: title.into(), pid: process.id(), address, is_gateway: false, cookie, process: Some(process) })
     }
 }
 
@@ -111,11 +124,17 @@ fn nginx(world: &World, port: u16) -> Command {
     nginx_with(world, port, "", "")
 }
 
-const LOG_AND_LIMIT: &str = "limit_req_zone $binary_remote_addr zone=all:10m rate=1000000r/s; access_log /dev/null combined;";
+fn log_and_limit(world: &World) -> String {
+    let log = world.folder().join("access.log");
+    format!("limit_req_zone $binary_remote_addr zone=all:10m rate=1000000r/s; access_log {} combined;", log.display())
+}
 
+const LIMIT: &str = "limit_req zone=all burst=1000000 nodelay;";
+
+/// Asks another program about each request, as beside oauth2-proxy; what that program costs is not counted.
 fn nginx_auth(world: &World, port: u16) -> Command {
-    let more = "limit_req zone=all burst=1000000 nodelay; auth_request /auth;";
-    let text = nginx_text(world, port, LOG_AND_LIMIT, more, "location = /auth { internal; return 204; }");
+    let asking = "location = /auth { internal; proxy_pass http://back/auth; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_pass_request_body off; proxy_set_header Content-Length \"\"; }";
+    let text = nginx_text(world, port, &log_and_limit(world), &format!("{LIMIT} auth_request /auth;"), asking);
     nginx_command(world, "nginx-auth", &text)
 }
 
@@ -162,15 +181,17 @@ fn haproxy(world: &World, port: u16, identity: bool) -> Command {
         fs::read_to_string(world.folder().join("server.pem")).unwrap() + &fs::read_to_string(world.folder().join("server.key")).unwrap();
     fs::write(world.folder().join("haproxy.pem"), pem).unwrap();
     let checks = if identity {
-        "  log stdout format raw local0
+        format!(
+            "  log stdout format raw local0
   option httplog
   stick-table type ip size 100k expire 30s store http_req_rate(10s)
   http-request track-sc0 src
-  http-request deny deny_status 429 if { sc_http_req_rate(0) gt 100000000 }
+  http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 100000000 }}
   http-request set-var(txn.jwt) req.cook(jwt)
-  http-request deny unless { var(txn.jwt),jwt_verify(\"HS256\",\"a secret of thirty-two characters\") 1 }\n"
+  http-request deny unless {{ var(txn.jwt),jwt_verify(HS256,{JWT_SECRET}) 1 }}\n"
+        )
     } else {
-        ""
+        String::new()
     };
     let text = format!(
         "global
@@ -198,3 +219,15 @@ backend sink
     command.arg("-db").arg("-q").arg("-f").arg(path);
     command
 }
+
+/// What the people of HAProxy show: a token that it verifies with each request.
+fn json_web_token() -> String {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let claims =
+        r#"{"iss":"https://idp.test","sub":"person-0","email":"person-0@example.com","groups":["staff","dev","sre"],"exp":4102444800}"#;
+    let signed = format!("{}.{}", part(r#"{"alg":"HS256","typ":"JWT"}"#), part(claims));
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, JWT_SECRET.as_bytes()), signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag))
+}
+
+const JWT_SECRET: &str = "a-secret-of-thirty-two-characters";

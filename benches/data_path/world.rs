@@ -133,11 +133,11 @@ fn static_upstream(folder: &Path) -> (SocketAddr, Child) {
     let port = free_port();
     let path = folder.join("upstream.conf");
     let text = format!(
-        "daemon off; master_process off; pid {0}/upstream.pid; error_log {0}/upstream.err; worker_rlimit_nofile 20000;
-events {{ worker_connections 8192; }}
+        "daemon off; master_process off; pid {0}/upstream.pid; error_log {0}/upstream.err; worker_rlimit_nofile 40000;
+events {{ worker_connections 20000; }}
 http {{ access_log off; sendfile on; keepalive_requests 100000000; keepalive_timeout 600s;
   client_body_temp_path {0}/up-body; proxy_temp_path {0}/up-proxy; fastcgi_temp_path {0}/up-f; uwsgi_temp_path {0}/up-u; scgi_temp_path {0}/up-s;
-  server {{ listen 127.0.0.1:{port} backlog=4096; root {0}/files; }} }}\n",
+  server {{ listen 127.0.0.1:{port} backlog=4096; root {0}/files; client_max_body_size 0; location = /auth {{ return 204; }} }} }}\n",
         folder.display()
     );
     fs::write(&path, text).unwrap();
