@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::request::client::ClientAddress;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,7 @@ pub fn bind(settings: Settings, tls: Arc<ServerTls>) -> Result<Bound, BindFault>
 pub fn adopt(settings: Settings, tls: Arc<ServerTls>, socket: std::net::TcpListener) -> Result<Bound, BindFault> {
     let fault = |cause| BindFault { name: Arc::clone(&settings.name), address: settings.bind, cause };
     socket.set_nonblocking(true).map_err(fault)?;
+    prepare(SockRef::from(&socket)).map_err(fault)?;
     let socket = TcpListener::from_std(socket).map_err(fault)?;
     let local = socket.local_addr().map_err(fault)?;
     let shares = Shares::new(&settings.bounds, None);
@@ -83,6 +84,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // A restart need not wait for the connections of the process before it.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    prepare(SockRef::from(&socket))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
@@ -155,10 +157,6 @@ fn meet<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, peer: SocketAddr
         debug!(listener.name = %shared.settings.name, "the listener is full; a connection was dropped");
         return;
     };
-    if let Err(error) = prepare(&stream) {
-        debug!(error = %error, "a connection broke as it was accepted");
-        return;
-    }
     let shared = Arc::clone(shared);
     let tasks = shared.tasks.clone();
     tasks.spawn(async move {
@@ -171,10 +169,10 @@ fn meet<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, peer: SocketAddr
     });
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE).with_interval(TCP_KEEPALIVE_INTERVAL);
-    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
+/// Sets what every connection inherits from the socket that it is accepted on, so that it costs none of them a call.
+fn prepare(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE).with_interval(TCP_KEEPALIVE_INTERVAL))
 }
 
 /// Whether only the connection that was to be accepted is lost (accept(2), "Error handling").
@@ -196,3 +194,30 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 /// Finds peers that vanished under an open WebSocket.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    async fn check(listener: TcpListener) {
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let options = SockRef::from(&accepted);
+        assert!(options.tcp_nodelay().unwrap() && options.keepalive().unwrap());
+        assert_eq!(
+            (options.tcp_keepalive_time().unwrap(), options.tcp_keepalive_interval().unwrap()),
+            (TCP_KEEPALIVE, TCP_KEEPALIVE_INTERVAL)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_connection_inherits_what_finds_a_peer_that_vanished() {
+        check(listen("127.0.0.1:0".parse().unwrap()).unwrap()).await;
+        check(listen("[::1]:0".parse().unwrap()).unwrap()).await;
+        let given = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        prepare(SockRef::from(&given)).unwrap();
+        given.set_nonblocking(true).unwrap();
+        check(TcpListener::from_std(given).unwrap()).await;
+    }
+}
