@@ -24,14 +24,14 @@ pub enum ProxyHeaderFault {
 
 /// Whom a header names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stated {
+pub enum Stated {
     Client(SocketAddr),
     /// The proxy speaks for itself (`LOCAL`, `UNKNOWN`), as for a health check.
     Proxy,
 }
 
 /// Reads the header at the front of a connection. The caller sets the deadline.
-pub(super) async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<Stated, ProxyHeaderFault> {
+pub async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<Stated, ProxyHeaderFault> {
     let mut header = vec![io.read_u8().await?];
     match header.first() {
         Some(b'P') => read_line(io, &mut header).await?,
@@ -45,6 +45,7 @@ pub(super) async fn read(io: &mut (impl AsyncRead + Unpin)) -> Result<Stated, Pr
     }
     match parsed.proxied_address() {
         None => Ok(Stated::Proxy),
+        Some(_) if header.starts_with(V1_SIGNATURE) && !ports_are_plain(&header) => Err(ProxyHeaderFault::Malformed),
         Some(address) if address.protocol == Protocol::Stream => Ok(Stated::Client(address.source)),
         Some(_) => Err(ProxyHeaderFault::Malformed),
     }
@@ -64,6 +65,12 @@ async fn read_line(io: &mut (impl AsyncRead + Unpin), header: &mut Vec<u8>) -> R
         header.push(byte);
     }
     Ok(())
+}
+
+/// Whether both ports of a line are decimal numbers as the specification writes them. The library takes `+443` and `0443` too.
+fn ports_are_plain(line: &[u8]) -> bool {
+    let is_plain = |port: &[u8]| port == b"0" || port.first().is_some_and(|digit| (b'1'..=b'9').contains(digit));
+    line.trim_ascii_end().rsplit(|byte| *byte == b' ').take(2).all(is_plain)
 }
 
 /// Version 2: 16 bytes that end with the length of the rest.

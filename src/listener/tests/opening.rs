@@ -65,6 +65,8 @@ async fn a_connection_without_a_readable_proxy_header_is_closed() {
         b"GET / HTTP/1.1\r\n".to_vec(),
         b"PROXY TCP4 192.0.2.7\r\n".to_vec(),
         b"PROXY TCP4 192.0.2.700 10.0.0.1 1 2\r\n".to_vec(),
+        b"PROXY TCP4 192.0.2.7 10.0.0.1 +8080 443\r\n".to_vec(),
+        b"PROXY TCP4 192.0.2.7 10.0.0.1 8080 0443\r\n".to_vec(),
         b"PROXX TCP4 192.0.2.7 10.0.0.1 1 2\r\n".to_vec(),
         format!("PROXY {}\r\n", "a".repeat(200)).into_bytes(),
         v2(1, 0x11, &V4[..11]),
