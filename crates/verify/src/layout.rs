@@ -124,7 +124,9 @@ pub fn frontier_text(tree: &Frontier) -> String {
 #[must_use]
 pub fn parse_frontier(text: &str) -> Option<Frontier> {
     let mut lines = text.strip_suffix('\n')?.split('\n');
-    let size = lines.next()?.parse().ok()?;
+    let stated = lines.next()?;
+    // As it is written: Rust reads `+3` and `03` too.
+    let size = stated.parse().ok().filter(|size: &u64| size.to_string() == stated)?;
     let hashes: Option<Vec<Hash>> = lines.map(|line| STANDARD.decode(line).ok()?.try_into().ok()).collect();
     Frontier::from_parts(size, hashes?)
 }

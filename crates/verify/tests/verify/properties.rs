@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::LazyLock;
 
+use portcullis_verify::layout::{frontier_text, parse_frontier};
 use portcullis_verify::proof::{is_consistent, is_included, prove_consistency, prove_inclusion};
 use portcullis_verify::tree::{Frontier, Hash, leaf_hash, node_hash};
 use portcullis_verify::verify::{Request, VerifyFault, verify};
@@ -24,6 +25,17 @@ fn tree(size: u64) -> Frontier {
         tree.push(leaf(index));
         tree
     })
+}
+
+#[test]
+fn a_kept_tree_is_read_in_the_one_form_in_which_it_is_written() {
+    for size in [0, 1, 3, 40] {
+        let text = frontier_text(&tree(size));
+        assert_eq!(parse_frontier(&text), Some(tree(size)));
+        for other in [format!("+{text}"), format!("0{text}"), format!(" {text}"), format!("{text}\n")] {
+            assert_eq!(parse_frontier(&other), None, "{other}");
+        }
+    }
 }
 
 /// Every leaf of every tree up to 64, and every pair of sizes.
