@@ -362,7 +362,16 @@ fn root() -> &'static Path {
 
 fn read_all() -> Vec<Source> {
     let mut sources = Vec::new();
-    for folder in ["src", "crates/kernel/src", "crates/kernel/tests", "crates/verify/src", "crates/verify/tests", "tests"] {
+    for folder in [
+        "src",
+        "crates/kernel/src",
+        "crates/kernel/tests",
+        "crates/verify/src",
+        "crates/verify/tests",
+        "tests",
+        "fuzz/properties",
+        "fuzz/targets",
+    ] {
         walk(&root().join(folder), &mut sources);
     }
     assert!(sources.len() > 200, "the walk found only {} files", sources.len());

@@ -1,23 +1,7 @@
-//! A host is read in one way or not at all, and what is read can be written anywhere an authority stands.
+//! Looks for input that breaks `properties/host.rs`.
 #![no_main]
 
-use kernel::request::host::{Authority, Host};
-use libfuzzer_sys::fuzz_target;
+#[path = "../properties/host.rs"]
+mod property;
 
-fuzz_target!(|text: &str| {
-    let Ok(authority) = Authority::parse(text) else { return };
-    let written = authority.to_string();
-    assert_eq!(Authority::parse(&written).as_ref(), Ok(&authority), "reading twice is reading once");
-    assert_eq!(Authority::parse(&text.to_ascii_uppercase()).as_ref(), Ok(&authority), "case makes no difference");
-    assert_eq!(Host::parse(authority.host.as_str()).as_ref(), Ok(&authority.host));
-    assert!(
-        authority.host.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.[]:".contains(&byte)),
-        "{written}"
-    );
-
-    // The library that upstreams' and clients' programs are most like reads the same host and port.
-    let uri: http::Uri = format!("{}/", authority.origin()).parse().expect("an origin is a URI");
-    assert_eq!(uri.host(), Some(authority.host.as_str()));
-    assert_eq!(uri.port_u16().unwrap_or(443), authority.port);
-    assert_eq!(uri.path(), "/");
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| property::check(data));

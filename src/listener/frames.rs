@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 /// What is left of the allowance of one connection.
 #[derive(Debug)]
-pub(super) struct Allowance(AtomicI64);
+pub struct Allowance(AtomicI64);
 
 impl Allowance {
     pub const fn full() -> Self {
@@ -37,7 +37,7 @@ impl Allowance {
 
 /// Counts the frames that a client sends.
 #[derive(Debug)]
-pub(super) struct Counted<S> {
+pub struct Counted<S> {
     io: S,
     allowance: Arc<Allowance>,
     since: Instant,
@@ -68,7 +68,7 @@ impl<S> Counted<S> {
     }
 
     /// Reads on; the cost of the frames that began in `bytes`.
-    fn read(&mut self, mut bytes: &[u8]) -> io::Result<i64> {
+    pub fn read(&mut self, mut bytes: &[u8]) -> io::Result<i64> {
         let mut cost = 0;
         while !bytes.is_empty() {
             match &mut self.at {

@@ -14,19 +14,23 @@ mod cut;
 mod deadline;
 mod facts;
 mod flow;
-mod frames;
 mod front;
 mod gate;
 mod handler;
 mod http;
 mod junction;
-mod proxy_protocol;
 mod received;
 mod redirect;
 mod refusals;
 mod settings;
 mod streams;
 mod tls;
+
+// Open for what checks them from outside the crate: the properties in `fuzz/`.
+#[doc(hidden)]
+pub mod frames;
+#[doc(hidden)]
+pub mod proxy_protocol;
 
 #[cfg(test)]
 mod tests;

@@ -88,7 +88,7 @@ impl Connector {
     pub async fn connect(&self, backend: &Backend, purpose: Purpose, limit: Duration) -> Result<(Stream, Spoken), ConnectFault> {
         let made = timeout(limit, self.make(backend, purpose, limit)).await;
         let (transport, spoken) = made.map_err(|_| ConnectFault::TimedOut(limit))??;
-        let heads = (spoken == Spoken::Http2).then(Heads::new);
+        let heads = (spoken == Spoken::Http2).then(Heads::default);
         Ok((Stream { transport, allowance: Arc::new(Allowance::new()), heads }, spoken))
     }
 

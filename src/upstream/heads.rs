@@ -12,11 +12,13 @@ pub enum Heads {
     Payload(usize),
 }
 
-impl Heads {
-    pub const fn new() -> Self {
+impl Default for Heads {
+    fn default() -> Self {
         Self::Head([0; HEAD_BYTES], 0)
     }
+}
 
+impl Heads {
     /// How many began in `bytes`. A head that ends its stream is the last one there, and counts for nothing.
     pub fn count(&mut self, mut bytes: &[u8]) -> u32 {
         let mut count = 0;
@@ -27,7 +29,7 @@ impl Heads {
                     *left -= taken;
                     bytes = bytes.get(taken..).unwrap_or_default();
                     if *left == 0 {
-                        *self = Self::new();
+                        *self = Self::default();
                     }
                 }
                 Self::Head(head, here) => {
@@ -44,7 +46,7 @@ impl Heads {
                             count += 1;
                         }
                         let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-                        *self = if length == 0 { Self::new() } else { Self::Payload(length) };
+                        *self = if length == 0 { Self::default() } else { Self::Payload(length) };
                     }
                 }
             }
@@ -72,7 +74,7 @@ mod tests {
             [frame(4, 0, b""), frame(1, 4, b"1234"), frame(1, 4, b"5"), frame(0, 0, &[0, 0, 0, 1, 4, 0, 0, 0, 1]), frame(1, 5, b"6")];
         let bytes = parts.concat();
         for size in 1..=bytes.len() {
-            let mut heads = Heads::new();
+            let mut heads = Heads::default();
             let count: u32 = bytes.chunks(size).map(|piece| heads.count(piece)).sum();
             assert_eq!(count, 2, "in pieces of {size}");
         }

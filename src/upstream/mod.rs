@@ -16,7 +16,8 @@ mod condition;
 mod connect;
 mod exchange;
 mod head;
-mod heads;
+#[doc(hidden)]
+pub mod heads;
 mod health;
 mod hops;
 mod lease;

@@ -4,7 +4,8 @@
 //! and must meet the filter. Where an index cannot be used, its segment is read whole. Lines that are not records are counted.
 
 pub mod filter;
-mod glance;
+#[doc(hidden)]
+pub mod glance;
 pub mod view;
 
 use std::fs::File;
