@@ -155,9 +155,22 @@ fn standing(path: &Path) -> Option<(u64, u64)> {
 }
 
 fn parse_head(text: &str, key: &PublicKey) -> Option<Remembered> {
-    let (epoch, note) = text.strip_prefix("epoch ")?.split_once('\n')?;
+    let (epoch, note) = split_head(text)?;
     Some(Remembered::Head { epoch: epoch.parse().ok()?, checkpoint: key.open(note).ok()? })
 }
+
+/// The signed checkpoint in the text of a remembered head.
+#[must_use]
+pub fn checkpoint_of_head(text: &str) -> Option<&str> {
+    split_head(text).map(|(_, note)| note)
+}
+
+fn split_head(text: &str) -> Option<(&str, &str)> {
+    text.strip_prefix("epoch ")?.split_once('\n')
+}
+
+/// Name of the remembered head's file in `state_dir`.
+pub const HEAD: &str = "audit.head";
 
 fn take_lock(folder: &Path, path: &Path) -> Result<File, StartFault> {
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path);

@@ -37,6 +37,7 @@ mod tiles;
 mod writer;
 
 pub use dropping::{DropFault, drop_segments};
+pub use fence::{HEAD, checkpoint_of_head};
 pub use meters::StatsSnapshot;
 /// What an auditor has too: tree, files, verification.
 pub use portcullis_verify::{dropped, layout, proof, prove, tree, verify};

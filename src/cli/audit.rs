@@ -22,6 +22,7 @@ use self::bar::SlowBar;
 use self::reading::Reading;
 use super::{orders, sinks};
 use crate::audit::verify::{self, Report, Request, VerifyFault, read_key};
+use crate::audit::{HEAD, checkpoint_of_head};
 
 /// `portcullis audit`.
 #[derive(Debug, Args)]
@@ -58,7 +59,8 @@ pub struct VerifyArgs {
     /// Public key kept outside the folder. Default: `audit.pub` beside the log.
     #[arg(long, value_name = "FILE")]
     pub public_key: Option<PathBuf>,
-    /// Checkpoint kept outside the folder: shows that the log was not rolled back.
+    /// Checkpoint kept outside the folder: shows that the log was not rolled back. Default: what the gateway remembers beside its
+    /// store, unless --dir is given.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
@@ -79,7 +81,7 @@ pub fn run(arguments: &AuditArgs, config_dir: &Path) -> ExitCode {
     let outcome = match &arguments.command {
         AuditCommand::Verify(arguments) => {
             let folder = arguments.dir.clone().map_or_else(|| orders::audit_dir(config_dir), Ok);
-            folder.map(|folder| run_verify(arguments, &folder))
+            folder.map(|folder| run_verify(arguments, &folder, config_dir))
         }
         AuditCommand::Prove(arguments) => opened(&arguments.dir).map(|reading| prove::run(arguments, &reading)),
         AuditCommand::Consistency(arguments) => {
@@ -95,8 +97,8 @@ pub fn run(arguments: &AuditArgs, config_dir: &Path) -> ExitCode {
     outcome.unwrap_or_else(|message| wrong(&message))
 }
 
-fn run_verify(arguments: &VerifyArgs, folder: &Path) -> ExitCode {
-    let report = match verify_folder(arguments, folder) {
+fn run_verify(arguments: &VerifyArgs, folder: &Path, config_dir: &Path) -> ExitCode {
+    let report = match verify_folder(arguments, folder, config_dir) {
         Ok(report) => report,
         Err(message) => return wrong(&message),
     };
@@ -112,14 +114,43 @@ fn run_verify(arguments: &VerifyArgs, folder: &Path) -> ExitCode {
     }
 }
 
-fn verify_folder(arguments: &VerifyArgs, folder: &Path) -> Result<Report, String> {
+fn verify_folder(arguments: &VerifyArgs, folder: &Path, config_dir: &Path) -> Result<Report, String> {
     let say = |fault: VerifyFault| fault.to_string();
     let public_key = arguments.public_key.as_deref().map(read_key).transpose().map_err(say)?;
-    let anchor = arguments.checkpoint.as_deref().map(read_anchor).transpose()?;
+    // Read before the log: what a running gateway remembers stands in the log already.
+    let (anchor, remark) = match (&arguments.checkpoint, &arguments.dir) {
+        (Some(path), _) => (Some(read_anchor(path)?), None),
+        (None, Some(_)) => (None, None),
+        (None, None) => remembered(config_dir)?,
+    };
     let request = Request { folder: folder.to_owned(), public_key, anchor };
     let (bar, total) = (SlowBar::of_bytes("verifying"), verify::size_of(folder));
-    verify::verify(&request, &mut |bytes| bar.set(bytes, total)).map_err(say)
+    let verified = verify::verify(&request, &mut |bytes| bar.set(bytes, total));
+    let mut report = verified.map_err(|fault| match fault {
+        VerifyFault::Anchor(_) if arguments.checkpoint.is_none() => {
+            format!("the head that the gateway remembers: {fault}; {AROUND_THE_HEAD}")
+        }
+        fault => say(fault),
+    })?;
+    report.remarks.extend(remark);
+    Ok(report)
 }
+
+/// The checkpoint that the gateway of this configuration remembers outside of its log's folder, or why there is none to compare with.
+fn remembered(config_dir: &Path) -> Result<(Option<String>, Option<String>), String> {
+    let unknown = |why: &str| Ok((None, Some(format!("whether the log was rolled back was not looked at: {why}"))));
+    let Ok(state) = orders::state_dir(config_dir) else { return unknown("the configuration names no gateway.state_dir") };
+    let path = state.join(HEAD);
+    match fs::read_to_string(&path) {
+        Ok(head) => match checkpoint_of_head(&head) {
+            Some(checkpoint) => Ok((Some(checkpoint.to_owned()), None)),
+            None => Err(format!("{} holds no checkpoint; {AROUND_THE_HEAD}", path.display())),
+        },
+        Err(fault) => unknown(&format!("{}: {fault}", path.display())),
+    }
+}
+
+const AROUND_THE_HEAD: &str = "name a checkpoint that was kept elsewhere with --checkpoint, or the folder alone with --dir";
 
 fn read_anchor(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|fault| format!("cannot read the checkpoint {}: {fault}", path.display()))

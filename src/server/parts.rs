@@ -100,7 +100,7 @@ pub(super) async fn open_audit(config: &Config, people: &Arc<People>, clock: Clo
 pub fn audit_settings(config: &Config) -> audit::Settings {
     audit::Settings {
         dir: config.audit.dir.clone(),
-        head: config.gateway.state_dir.join("audit.head"),
+        head: config.gateway.state_dir.join(audit::HEAD),
         durability: match config.audit.durability {
             config::Durability::Queued => audit::Durability::Queued,
             config::Durability::Written => audit::Durability::Written,

@@ -2,7 +2,7 @@
 //! back is taken again without a restart.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
@@ -145,4 +145,43 @@ fn a_reload_that_is_asked_for_while_another_one_runs_waits_for_it() {
         taken() >= 200
     });
     assert!(gateway.stop().success());
+}
+
+/// Every file of a folder, copied to another.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+#[test]
+fn a_log_that_was_put_back_to_yesterday_does_not_verify_beside_what_the_gateway_remembers() {
+    let world = World::new();
+    assert!(world.serve().stop().success());
+    let yesterday = world.dir.path().join("yesterday");
+    copy(&world.audit(), &yesterday);
+    let gateway = world.serve();
+    assert_eq!(world.get("/p/today").0, 502);
+    // While it runs too: what it remembers stands in the log by then.
+    world.check(&["audit", "verify"], 0);
+    assert!(gateway.stop().success());
+    let (told, _) = world.check(&["audit", "verify"], 0);
+    assert!(!told.contains("was not looked at"), "{told}");
+
+    fs::remove_dir_all(world.audit()).unwrap();
+    copy(&yesterday, &world.audit());
+    let (told, _) = world.check(&["audit", "verify"], 1);
+    assert!(told.contains("the log was rolled back"), "{told}");
+    // The folder alone has nothing to be compared with.
+    world.check(&["audit", "verify", "--dir", world.audit().to_str().unwrap()], 0);
+
+    let head = world.config().join("state/audit.head");
+    fs::write(&head, "epoch 1\nnonsense\n").unwrap();
+    let (_, error) = world.check(&["audit", "verify"], 2);
+    assert!(error.contains("the head that the gateway remembers") && error.contains("--checkpoint"), "{error}");
+    fs::remove_file(&head).unwrap();
+    let (told, _) = world.check(&["audit", "verify"], 0);
+    assert!(told.contains("whether the log was rolled back was not looked at"), "{told}");
 }
