@@ -6,6 +6,8 @@
 mod config;
 #[path = "../../fuzz/properties/cookie.rs"]
 mod cookie;
+#[path = "../../fuzz/properties/form.rs"]
+mod form;
 #[path = "../../fuzz/properties/frames.rs"]
 mod frames;
 #[path = "../../fuzz/properties/framing.rs"]
@@ -32,7 +34,7 @@ use std::path::{Path, PathBuf};
 use mutate::Dice;
 
 /// Every target; a test below is the only one who replays it.
-const TARGETS: [&str; 10] = ["config", "cookie", "framing", "frames", "glance", "headers", "host", "note", "path", "proxy"];
+const TARGETS: [&str; 11] = ["config", "cookie", "form", "framing", "frames", "glance", "headers", "host", "note", "path", "proxy"];
 
 #[test]
 fn heads_and_chunks_have_one_end() {
@@ -62,6 +64,11 @@ fn a_cookie_has_one_reading() {
 #[test]
 fn a_proxy_header_has_one_reading() {
     replay("proxy", proxy::check, 500);
+}
+
+#[test]
+fn a_form_and_a_query_have_one_reading() {
+    replay("form", form::check, 300);
 }
 
 #[test]
