@@ -21,7 +21,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use self::bar::SlowBar;
 use self::reading::Reading;
 use super::{orders, sinks};
-use crate::audit::verify::{self, Report, Request, VerifyFault, read_key};
+use crate::audit::verify::{self, Finding, FindingKind, Report, Request, VerifyFault, read_key};
 use crate::audit::{HEAD, checkpoint_of_head};
 
 /// `portcullis audit`.
@@ -123,15 +123,19 @@ fn verify_folder(arguments: &VerifyArgs, folder: &Path, config_dir: &Path) -> Re
         (None, Some(_)) => (None, None),
         (None, None) => remembered(config_dir)?,
     };
-    let request = Request { folder: folder.to_owned(), public_key, anchor };
+    let mut request = Request { folder: folder.to_owned(), public_key, anchor };
     let (bar, total) = (SlowBar::of_bytes("verifying"), verify::size_of(folder));
-    let verified = verify::verify(&request, &mut |bytes| bar.set(bytes, total));
-    let mut report = verified.map_err(|fault| match fault {
-        VerifyFault::Anchor(_) if arguments.checkpoint.is_none() => {
-            format!("the head that the gateway remembers: {fault}; {AROUND_THE_HEAD}")
+    let mut verified = verify::verify(&request, &mut |bytes| bar.set(bytes, total));
+    if let (Err(VerifyFault::Anchor(_)), None) = (&verified, &arguments.checkpoint) {
+        // What is remembered cannot be compared, which is a finding and hides no other.
+        request.anchor = None;
+        verified = verify::verify(&request, &mut |bytes| bar.set(bytes, total));
+        if let Ok(report) = &mut verified {
+            let what = format!("the head that the gateway remembers is not a checkpoint of this log: {AROUND_THE_HEAD}");
+            report.findings.push(Finding { kind: FindingKind::Checkpoint, file: HEAD.to_owned(), line: None, sequence: None, what });
         }
-        fault => say(fault),
-    })?;
+    }
+    let mut report = verified.map_err(say)?;
     report.remarks.extend(remark);
     Ok(report)
 }
@@ -142,10 +146,7 @@ fn remembered(config_dir: &Path) -> Result<(Option<String>, Option<String>), Str
     let Ok(state) = orders::state_dir(config_dir) else { return unknown("the configuration names no gateway.state_dir") };
     let path = state.join(HEAD);
     match fs::read_to_string(&path) {
-        Ok(head) => match checkpoint_of_head(&head) {
-            Some(checkpoint) => Ok((Some(checkpoint.to_owned()), None)),
-            None => Err(format!("{} holds no checkpoint; {AROUND_THE_HEAD}", path.display())),
-        },
+        Ok(head) => Ok((Some(checkpoint_of_head(&head).unwrap_or(&head).to_owned()), None)),
         Err(fault) => unknown(&format!("{}: {fault}", path.display())),
     }
 }
