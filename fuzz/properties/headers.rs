@@ -45,10 +45,9 @@ pub fn check(data: &[u8]) {
     assert_eq!(request.client, Some(peer()), "nobody is believed who is not trusted");
     // Where the peer is trusted, the client is one that the field names, or nobody.
     if let Ok(CanonicalRequest { client: Some(client), .. }) = read(&fields, "192.0.2.0/24") {
-        let named =
-            fields.get_all(headers::X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
-        let mut named = named.filter_map(|text| text.trim().parse::<IpAddr>().ok()).map(ClientAddress::new);
-        assert!(client == peer() || named.any(|address| address == client));
+        let named = fields.get_all(headers::X_FORWARDED_FOR).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        let named = named.filter_map(|text| std::str::from_utf8(text).ok()?.trim().parse::<IpAddr>().ok());
+        assert!(client == peer() || named.map(ClientAddress::new).any(|address| address == client));
     }
 }
 
