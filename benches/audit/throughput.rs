@@ -58,6 +58,6 @@ fn run(name: &str, durability: Durability, records: u64) {
         stats.syncs,
         stats.checkpoints
     );
-    let report = verify::verify(&Request { folder: folder.path().to_owned(), public_key: None, anchor: None }, &mut |_| ()).unwrap();
+    let report = verify::verify(&Request { folder: folder.path().to_owned(), public_key: None, anchors: Vec::new() }, &mut |_| ()).unwrap();
     assert!(report.findings.is_empty() && report.records == stats.size, "the log does not verify");
 }

@@ -136,7 +136,7 @@ pub fn runtime() -> tokio::runtime::Runtime {
 }
 
 pub fn check_log(folder: &Path) -> Report {
-    verify(&Request { folder: folder.to_owned(), public_key: None, anchor: None }, &mut |_| ()).unwrap()
+    verify(&Request { folder: folder.to_owned(), public_key: None, anchors: Vec::new() }, &mut |_| ()).unwrap()
 }
 
 /// All records of a log, in order.

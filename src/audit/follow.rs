@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::layout::{self, SegmentPaths};
+use super::media::open_to_read;
 
 /// Where a reader stands: before record `next`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,7 +163,7 @@ impl Reader {
             return Err(FollowFault::Dropped { next, first });
         };
         let fault = |source| FollowFault::Io { path: paths.records.clone(), source };
-        let mut file = BufReader::with_capacity(READ_BYTES, File::open(&paths.records).map_err(fault)?);
+        let mut file = BufReader::with_capacity(READ_BYTES, open_to_read(&paths.records).map_err(fault)?);
         if self.place.segment != paths.first || !holds(&mut file, self.place).map_err(fault)? {
             let skipped = skip(&mut file, next - paths.first).map_err(fault)?;
             self.place = Place { next, segment: paths.first, offset: skipped };

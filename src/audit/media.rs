@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
+use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate};
 
 /// What the log needs of a file system.
 pub trait Media: Send + 'static {
@@ -65,7 +65,9 @@ impl Media for Disk {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(path)
+        let mut content = Vec::new();
+        open_to_read(path)?.read_to_end(&mut content)?;
+        Ok(content)
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
@@ -114,6 +116,12 @@ impl MediaFile for DiskFile {
     fn length_at(&self, path: &Path) -> Option<u64> {
         fs::symlink_metadata(path).ok().filter(|here| identity(here) == self.1).map(|here| here.len())
     }
+}
+
+/// Opens a file of the log to be read. A pipe in its place is an error at once, and not a wait for whoever writes to it.
+pub fn open_to_read(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
 }
 
 /// Device and inode: what makes a file the same one.

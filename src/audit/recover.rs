@@ -21,6 +21,7 @@ use super::scan::{Notes, Scan};
 use super::segment::{Records, Segment, Tail};
 use super::tiles::Tiles;
 use super::tree::{Frontier, Hash};
+use super::verify::no_files;
 
 /// Why the log cannot be opened.
 #[derive(Debug, Error)]
@@ -71,6 +72,7 @@ pub struct Repair {
 pub fn open(media: Box<dyn Media>, place: Place<'_>, signer: Signer, now: Timestamp) -> Result<(Log, Option<Repair>), StartFault> {
     let folder = place.folder;
     make_folder(folder).map_err(|source| StartFault::Io { path: folder.to_owned(), source })?;
+    refuse_what_is_no_file(place)?;
     let fence = Fence::take(folder, place.head)?;
     check_public_key(&*media, folder, signer.public())?;
     let remembered = fence.remembered(&*media, signer.public())?;
@@ -79,6 +81,20 @@ pub fn open(media: Box<dyn Media>, place: Place<'_>, signer: Signer, now: Timest
     match segments.split_last() {
         None => opener.begin().map(|log| (log, None)),
         Some((last, earlier)) => opener.resume(last, earlier),
+    }
+}
+
+/// Before anything is opened: a pipe in the place of a file would hold the start up for ever, without a word.
+fn refuse_what_is_no_file(place: Place<'_>) -> Result<(), StartFault> {
+    let folder = place.folder;
+    let of_the_log = no_files(folder).map_err(|fault| StartFault::Log(fault.to_string()))?;
+    if let Some(found) = of_the_log.into_iter().next() {
+        return Err(contradiction(folder, &folder.join(found.file), found.what));
+    }
+    let own = [layout::lock(folder), layout::epoch(folder), layout::reserve(folder), place.head.to_owned()];
+    match own.into_iter().find(|path| fs::metadata(path).is_ok_and(|about| !about.is_file())) {
+        Some(path) => Err(StartFault::Io { path, source: io::Error::other("it is not a file") }),
+        None => Ok(()),
     }
 }
 

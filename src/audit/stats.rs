@@ -1,11 +1,12 @@
 //! Counts what the log holds, from the indexes where they can be used, and by reading where they cannot.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
 use super::index::{self, Census, Index};
 use super::layout::{self, SegmentPaths};
+use super::media::open_to_read;
 use super::search::filter::Filter;
 use super::search::view::View;
 use super::search::{Growth, Help};
@@ -79,7 +80,7 @@ impl Stats {
     }
 
     fn read(&mut self, segment: &SegmentPaths, filter: &Filter, start: u64) -> io::Result<()> {
-        let mut file = File::open(&segment.records)?;
+        let mut file = open_to_read(&segment.records)?;
         self.look(segment, file.metadata()?.len());
         file.seek(SeekFrom::Start(start))?;
         let mut reader = BufReader::with_capacity(READ_BYTES, file);

@@ -10,6 +10,7 @@ use kernel::time::Timestamp;
 use serde_json::Value;
 
 use super::layout::{self, SegmentPaths};
+use super::media::open_to_read;
 use super::text::{is_unsafe, printable};
 
 /// Reads records as they come, from segment to segment.
@@ -95,7 +96,7 @@ impl Follower {
     }
 
     fn open(&mut self, paths: &SegmentPaths) -> io::Result<()> {
-        self.file = Some(File::open(&paths.records)?);
+        self.file = Some(open_to_read(&paths.records)?);
         self.segment = Some(paths.clone());
         self.position = 0;
         Ok(())
@@ -120,7 +121,7 @@ impl Follower {
 
 /// The last whole lines of a file, read from its end, and where the last of them ends.
 fn last_lines(path: &Path, wanted: usize) -> io::Result<(VecDeque<String>, u64)> {
-    let mut file = File::open(path)?;
+    let mut file = open_to_read(path)?;
     let length = file.seek(SeekFrom::End(0))?;
     let mut window = READ_BACK_BYTES;
     loop {

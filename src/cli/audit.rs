@@ -21,6 +21,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use self::bar::SlowBar;
 use self::reading::Reading;
 use super::{orders, sinks};
+use crate::audit::layout::read_small;
 use crate::audit::verify::{self, Finding, FindingKind, Report, Request, VerifyFault, read_key};
 use crate::audit::{HEAD, checkpoint_of_head};
 
@@ -59,10 +60,10 @@ pub struct VerifyArgs {
     /// Public key kept outside the folder. Default: `audit.pub` beside the log.
     #[arg(long, value_name = "FILE")]
     pub public_key: Option<PathBuf>,
-    /// Checkpoint kept outside the folder: shows that the log was not rolled back. Default: what the gateway remembers beside its
-    /// store, unless --dir is given.
+    /// Checkpoint kept outside the folder: shows that the log was not rolled back. Any number of them. Without --dir what the
+    /// gateway remembers beside its store is one.
     #[arg(long, value_name = "FILE")]
-    pub checkpoint: Option<PathBuf>,
+    pub checkpoint: Vec<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -117,18 +118,16 @@ fn run_verify(arguments: &VerifyArgs, folder: &Path, config_dir: &Path) -> ExitC
 fn verify_folder(arguments: &VerifyArgs, folder: &Path, config_dir: &Path) -> Result<Report, String> {
     let say = |fault: VerifyFault| fault.to_string();
     let public_key = arguments.public_key.as_deref().map(read_key).transpose().map_err(say)?;
+    let given = arguments.checkpoint.iter().map(|path| read_anchor(path)).collect::<Result<Vec<_>, _>>()?;
     // Read before the log: what a running gateway remembers stands in the log already.
-    let (anchor, remark) = match (&arguments.checkpoint, &arguments.dir) {
-        (Some(path), _) => (Some(read_anchor(path)?), None),
-        (None, Some(_)) => (None, None),
-        (None, None) => remembered(config_dir)?,
-    };
-    let mut request = Request { folder: folder.to_owned(), public_key, anchor };
+    let (head, remark) = if arguments.dir.is_some() { (None, None) } else { remembered(config_dir) };
+    let anchors = given.iter().cloned().chain(head.clone()).collect();
+    let mut request = Request { folder: folder.to_owned(), public_key, anchors };
     let (bar, total) = (SlowBar::of_bytes("verifying"), verify::size_of(folder));
     let mut verified = verify::verify(&request, &mut |bytes| bar.set(bytes, total));
-    if let (Err(VerifyFault::Anchor(_)), None) = (&verified, &arguments.checkpoint) {
-        // What is remembered cannot be compared, which is a finding and hides no other.
-        request.anchor = None;
+    if let (Err(VerifyFault::Anchor(_)), Some(_)) = (&verified, &head) {
+        // What is remembered cannot be compared, which is a finding and hides no other; or what was given, which fails again.
+        request.anchors = given;
         verified = verify::verify(&request, &mut |bytes| bar.set(bytes, total));
         if let Ok(report) = &mut verified {
             let what = format!("the head that the gateway remembers is not a checkpoint of this log: {AROUND_THE_HEAD}");
@@ -141,12 +140,16 @@ fn verify_folder(arguments: &VerifyArgs, folder: &Path, config_dir: &Path) -> Re
 }
 
 /// The checkpoint that the gateway of this configuration remembers outside of its log's folder, or why there is none to compare with.
-fn remembered(config_dir: &Path) -> Result<(Option<String>, Option<String>), String> {
-    let unknown = |why: &str| Ok((None, Some(format!("whether the log was rolled back was not looked at: {why}"))));
+fn remembered(config_dir: &Path) -> (Option<String>, Option<String>) {
+    let unknown = |why: &str| (None, Some(format!("whether the log was put back was not looked at by what the gateway remembers: {why}")));
     let Ok(state) = orders::state_dir(config_dir) else { return unknown("the configuration names no gateway.state_dir") };
     let path = state.join(HEAD);
-    match fs::read_to_string(&path) {
-        Ok(head) => Ok((Some(checkpoint_of_head(&head).unwrap_or(&head).to_owned()), None)),
+    if path.metadata().is_ok_and(|about| !about.is_file()) {
+        return (Some(String::new()), None);
+    }
+    match read_small(&path) {
+        Ok(head) => (Some(checkpoint_of_head(&head).unwrap_or(&head).to_owned()), None),
+        Err(fault) if fault.kind() == io::ErrorKind::InvalidData => (Some(String::new()), None),
         Err(fault) => unknown(&format!("{}: {fault}", path.display())),
     }
 }

@@ -4,7 +4,6 @@
 //! `dropped` says where it stands; it proves nothing by itself. The tree hashes of what was dropped stay, so that the rest, and
 //! every old proof, still verify.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -34,7 +33,7 @@ pub struct Statement {
 impl Dropped {
     /// Reads the file. None when nothing was ever dropped; an error of kind `InvalidData` when it is not such a file.
     pub fn read(folder: &Path) -> io::Result<Option<Self>> {
-        match fs::read_to_string(layout::dropped(folder)) {
+        match layout::read_small(&layout::dropped(folder)) {
             Ok(text) => serde_json::from_str(&text).map(Some).map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault)),
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(fault) => Err(fault),

@@ -9,8 +9,8 @@
 //! cut off).
 
 use std::fmt::Display;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::tree::{Frontier, Hash};
@@ -113,6 +113,14 @@ pub fn dropped(folder: &Path) -> PathBuf {
     folder.join("dropped")
 }
 
+/// Reads a file that is small in every log: all but records, their checkpoints and hashes. One that is not small is
+/// `InvalidData`, as is one that is not text: nobody's memory has to hold what somebody put in its place.
+pub fn read_small(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(SMALL_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > SMALL_BYTES_MAX { Err(io::ErrorKind::InvalidData.into()) } else { Ok(text) }
+}
+
 /// The text of a `.frontier` file: the size, then one hash a line.
 #[must_use]
 pub fn frontier_text(tree: &Frontier) -> String {
@@ -140,6 +148,9 @@ pub fn sequence_of(line: &[u8]) -> Option<u64> {
     let canonical = digits == b"0" || digits.first().is_some_and(|digit| *digit != b'0');
     if canonical && head.ends_with(SEQUENCE_KEY) { std::str::from_utf8(digits).ok()?.parse().ok() } else { None }
 }
+
+/// The largest of them is a checkpoint with the signatures of many witnesses.
+const SMALL_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What stands before the sequence, at the end of every line.
 pub const SEQUENCE_KEY: &[u8] = b"\"sequence\":";

@@ -15,7 +15,7 @@ use portcullis_verify::verify::{Report, Request, read_key, size_of, verify};
 const USAGE: &str = "\
 portcullis-verify log DIR --public-key FILE [--checkpoint FILE] [--json]
     Prove that no record of the log in DIR was altered, moved, dropped, added or cut off.
-    --checkpoint  a checkpoint kept outside the folder: shows that the log was not rolled back
+    --checkpoint  a checkpoint kept outside the folder: shows that the log was not rolled back; any number of them
 
 portcullis-verify proof FILE --public-key FILE [--record FILE]
     Check that the record in a proof, or the one given, stands in the log. Prints the record.
@@ -59,7 +59,8 @@ fn run(arguments: &[String]) -> Result<bool, String> {
 
 fn verify_log(arguments: &Arguments) -> Result<bool, String> {
     let folder = PathBuf::from(arguments.only()?);
-    let request = Request { public_key: Some(arguments.key()?), anchor: arguments.option("checkpoint").map(read).transpose()?, folder };
+    let anchors = arguments.options("checkpoint").map(read).collect::<Result<_, _>>()?;
+    let request = Request { public_key: Some(arguments.key()?), anchors, folder };
     let mut bar = Bar::new(size_of(&request.folder));
     let report = verify(&request, &mut |bytes| bar.show(bytes)).map_err(|fault| fault.to_string());
     bar.clear();
@@ -182,7 +183,11 @@ impl Arguments {
     }
 
     fn option(&self, name: &str) -> Option<&str> {
-        self.options.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.options(name).next()
+    }
+
+    fn options(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.options.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Makes indexes: reads a closed segment once, and puts the index in place whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::read::Index;
 use super::words::Words;
 use super::{GRANULE, list, path_of, term};
 use crate::audit::layout::{self, SegmentPaths};
-use crate::audit::media::FILE_MODE;
+use crate::audit::media::{FILE_MODE, open_to_read};
 use crate::audit::search::glance;
 use crate::audit::search::view::View;
 
@@ -28,7 +28,7 @@ pub fn survey(segment: &SegmentPaths, each: &mut dyn FnMut(&[u8])) -> io::Result
 }
 
 fn gather(segment: &SegmentPaths, each: &mut dyn FnMut(&[u8])) -> io::Result<Option<Gathered>> {
-    let file = File::open(&segment.records)?;
+    let file = open_to_read(&segment.records)?;
     let mut gathered = Gathered::default();
     let mut reader = BufReader::with_capacity(READ_BYTES, file);
     let mut line = Vec::new();

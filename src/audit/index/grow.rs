@@ -13,6 +13,7 @@ use super::build::{Gathered, Writer, is_owner, put};
 use super::read::Index;
 use crate::audit::follow;
 use crate::audit::layout::{self, SegmentPaths};
+use crate::audit::media::open_to_read;
 
 /// Who makes the indexes of one log, in the process that writes it. Remembers how far it came; whoever comes after it begins
 /// anew.
@@ -107,7 +108,7 @@ impl Growing {
         if end <= done || self.state == State::GivenUp {
             return Ok(());
         }
-        let mut file = File::open(&self.segment.records)?;
+        let mut file = open_to_read(&self.segment.records)?;
         file.seek(SeekFrom::Start(self.gathered.bytes()))?;
         let (mut reader, mut begun) = (BufReader::with_capacity(READ_BYTES, file), Vec::new());
         for sequence in done..end {

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use super::form::{BLOCK, ENTRIES, ENTRY, Entry, Head, PREFIX, SUM, checksum, read_entry};
 use super::{GRANULE, list, path_of, term};
 use crate::audit::layout::SegmentPaths;
+use crate::audit::media::open_to_read;
 use crate::audit::search::filter::Filter;
 
 /// An open index of one segment.
@@ -33,7 +34,7 @@ impl Index {
     }
 
     fn read(segment: &SegmentPaths, fits: impl FnOnce(u64, u64) -> bool) -> Option<Self> {
-        let file = File::open(path_of(segment)).ok()?;
+        let file = open_to_read(&path_of(segment)).ok()?;
         let mut start = vec![0; FIRST_READ];
         let got = read_up_to(&file, &mut start).ok()?;
         start.truncate(got);

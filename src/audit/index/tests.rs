@@ -18,6 +18,7 @@ use crate::audit::layout::{self, SegmentPaths};
 use crate::audit::search::filter::Filter;
 use crate::audit::search::{End, Found, Help, Order, Query, search};
 use crate::audit::stats::count;
+use crate::audit::tail::Follower;
 use crate::audit::{Durability, Recorder, Settings};
 
 /// A log of many small segments: people, routes and reasons in turn, one second apart.
@@ -246,6 +247,26 @@ fn lines_that_are_no_records_are_counted_and_hide_nothing() {
     }
     assert_eq!(ask(folder.path(), &filter, Order::NewestFirst, 9, Help::Nothing).1.unreadable, 1);
     assert_eq!(Index::open(segment).unwrap().head().unreadable, 1);
+}
+
+/// A pipe that nobody writes to would hold up whoever opens it.
+#[test]
+fn a_pipe_in_the_place_of_an_index_or_a_segment_holds_nobody_up() {
+    let folder = tempdir().unwrap();
+    log(folder.path(), 40);
+    let segment = &closed(folder.path())[0];
+    let filter = Filter { request_ids: vec![id(4).to_string()], ..Filter::default() };
+    let pipe = |path: &Path| {
+        drop(fs::remove_file(path));
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    pipe(&path_of(segment));
+    assert_eq!(ask(folder.path(), &filter, Order::NewestFirst, 9, Help::Index).0.len(), 1);
+    pipe(&segment.records);
+    pipe(&path_of(segment));
+    let query = Query { filter, order: Order::NewestFirst, limit: 9, help: Help::Index };
+    assert!(search(folder.path(), &query, &mut |_, _| ()).unwrap_err().to_string().contains("not a file"));
+    assert!(Follower::begin(folder.path(), 100).is_err());
 }
 
 #[test]

@@ -8,13 +8,13 @@ pub mod filter;
 pub mod glance;
 pub mod view;
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::index::{self, GRANULE, Index};
 use super::layout::{self, SegmentPaths};
+use super::media::open_to_read;
 use filter::Filter;
 pub(super) use glance::glance;
 use view::View;
@@ -198,7 +198,7 @@ impl Search<'_> {
 
     /// Reads candidates. None when one of them is not where the index says.
     fn pick(&self, segment: &SegmentPaths, index: &Index, candidates: &[u32], limit: usize) -> io::Result<Option<Vec<Found>>> {
-        let file = File::open(&segment.records)?;
+        let file = open_to_read(&segment.records)?;
         let mut found = Vec::new();
         let mut granules: Vec<&[u32]> = candidates.chunk_by(|one, other| one / GRANULE == other / GRANULE).collect();
         if self.query.order == Order::NewestFirst {
@@ -240,7 +240,7 @@ impl Search<'_> {
 
     /// Reads a segment from a byte on, where record `first` begins.
     fn scan_from(&mut self, segment: &SegmentPaths, start: u64, first: u64, limit: usize) -> io::Result<Vec<Found>> {
-        let mut file = File::open(&segment.records)?;
+        let mut file = open_to_read(&segment.records)?;
         file.seek(SeekFrom::Start(start))?;
         let mut reader = BufReader::with_capacity(READ_BYTES, file);
         let mut found = std::collections::VecDeque::new();

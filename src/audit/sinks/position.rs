@@ -4,7 +4,6 @@
 //! a code that takes a secret of the gateway to make, because whoever may write to the folder could otherwise keep records from
 //! the receiver by one number. An earlier position put back is not noticed, and has records sent twice.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -86,7 +85,7 @@ impl PositionFile {
 
     /// None for a sink that never had anything acknowledged.
     pub fn load(&self) -> Result<Option<Stored>, SinkFault> {
-        let bytes = match fs::read(&self.path) {
+        let bytes = match Disk.read(&self.path) {
             Ok(bytes) => bytes,
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(fault) => return Err(self.fault(&fault)),
@@ -128,6 +127,7 @@ const PURPOSE: &[u8] = b"portcullis: positions of sinks, 1";
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+    use std::fs;
     use tempfile::tempdir;
 
     use super::*;

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use tempfile::{TempDir, tempdir};
 
@@ -53,7 +54,7 @@ fn a_log_rolled_back_whole_is_found_by_a_checkpoint_kept_elsewhere() {
     write_log(folder.path(), 5, 1 << 20);
     let anchor = fs::read_to_string(layout::checkpoint(folder.path())).unwrap();
     assert_eq!(kinds(yesterday.path()), []);
-    let request = |folder: &TempDir| Request { folder: folder.path().to_owned(), public_key: None, anchor: Some(anchor.clone()) };
+    let request = |folder: &TempDir| Request { folder: folder.path().to_owned(), public_key: None, anchors: vec![anchor.clone()] };
     let report = verify(&request(&yesterday), &mut |_| ()).unwrap();
     assert_eq!(report.findings[0].kind, FindingKind::RolledBack);
     assert_eq!(verify(&request(&folder), &mut |_| ()).unwrap().findings, []);
@@ -98,6 +99,28 @@ fn every_record_of_a_log_that_was_written_in_several_runs_is_proven() {
         let notes = fs::read_to_string(paths.checkpoints).unwrap();
         for note in crate::audit::note::split_notes(&notes).0 {
             assert!(crate::audit::prove::consistency(folder.path(), &key, note).is_ok(), "{note}");
+        }
+    }
+}
+
+/// A pipe that nobody writes to would hold up whoever opens it, without a word.
+#[test]
+fn what_is_no_file_in_the_place_of_one_keeps_the_log_from_being_opened() {
+    let names = ["lock", "epoch", "reserve", "head", "checkpoint", "audit.pub", "dropped", "tiles.0"].map(str::to_owned);
+    let folder = tempdir().unwrap();
+    write_log(folder.path(), 40, 4_000);
+    let of_segments = [&segments(&folder)[0], segments(&folder).last().unwrap()]
+        .map(|paths| [paths.records.clone(), paths.checkpoints.clone(), paths.frontier.clone(), paths.records.with_extension("index")]);
+    let of_segments = of_segments.concat().into_iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    for name in names.into_iter().chain(of_segments) {
+        let copied = tempdir().unwrap();
+        copy(folder.path(), copied.path());
+        let path = copied.path().join(&name);
+        drop(fs::remove_file(&path));
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        match Recorder::start(settings(copied.path(), Durability::Written), clock()) {
+            Err(fault) => assert!(fault.to_string().contains(&name) && fault.to_string().contains("not a file"), "{name}: {fault}"),
+            Ok(_) => panic!("opened with a pipe as {name}"),
         }
     }
 }

@@ -122,7 +122,7 @@ fn check(folder: &Path, promised: &HashSet<&str>) -> Result<usize, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(recorder.keep(sign_in(RequestId::new([9; 16])))).map_err(|fault| format!("it does not go on: {fault}"))?;
     recorder.shutdown();
-    let report = verify::verify(&Request { folder: folder.to_owned(), public_key: None, anchor: None }, &mut |_| ()).unwrap();
+    let report = verify::verify(&Request { folder: folder.to_owned(), public_key: None, anchors: Vec::new() }, &mut |_| ()).unwrap();
     if !report.findings.is_empty() || report.uncovered > 0 {
         return Err(format!("it does not verify: {report:?}"));
     }

@@ -1,14 +1,13 @@
 //! What is looked at before and after the segments: the latest checkpoint, the key beside the log, the length of the tree
 //! hashes, and what is said of dropped records.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::{DroppedReport, Finding, FindingKind, Head, Report, Source, VerifyFault, Walk};
 use crate::dropped::{Dropped, Statement, statement};
 use crate::layout::{self, SegmentPaths};
-use crate::note::{Checkpoint, PublicKey};
+use crate::note::{Checkpoint, NoteFault, PublicKey};
 use crate::tiles::{LEVELS, TILE_HEIGHT, Tiles};
 use crate::tree::Frontier;
 
@@ -52,7 +51,7 @@ impl<'a> Walk<'a> {
 
     /// The key beside the log says nothing where the auditor has one, but it is a file of the log.
     pub(super) fn compare_key(&mut self, beside: &Path) {
-        match fs::read_to_string(beside) {
+        match layout::read_small(beside) {
             Ok(text) if PublicKey::parse(&text).is_ok_and(|key| key == *self.key) => {}
             Ok(_) => self.found(FindingKind::Signature, beside, None, None, "it is not the public key that was given".to_owned()),
             Err(fault) if fault.kind() == io::ErrorKind::InvalidData => {
@@ -75,8 +74,9 @@ impl<'a> Walk<'a> {
     /// The latest checkpoint, or what is wrong with it. None where there is none.
     fn open_latest(&self) -> Result<Option<Result<Checkpoint, String>>, VerifyFault> {
         let path = layout::checkpoint(self.folder);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(self.key.open(&String::from_utf8_lossy(&bytes)).map_err(|fault| fault.to_string()))),
+        match layout::read_small(&path) {
+            Ok(note) => Ok(Some(self.key.open(&note).map_err(|fault| fault.to_string()))),
+            Err(fault) if fault.kind() == io::ErrorKind::InvalidData => Ok(Some(Err(NoteFault::Form.to_string()))),
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(VerifyFault::Io { path, source }),
         }

@@ -39,7 +39,7 @@ pub fn list(folder: &Path) -> Result<Listing, VerifyFault> {
     Ok(listing)
 }
 
-/// What has the name of a file of the log and is none, be it through a link: a pipe, a folder, a device. By the first record
+/// What has the name of a file of the log and is none, be it through a link: a pipe, a folder, a device; or is a link that leads nowhere. By the first record
 /// that should stand there, where it has the name of a segment.
 pub fn no_files(folder: &Path) -> Result<Vec<Finding>, VerifyFault> {
     let fault = |source: io::Error| VerifyFault::Io { path: folder.to_owned(), source };
@@ -47,11 +47,18 @@ pub fn no_files(folder: &Path) -> Result<Vec<Finding>, VerifyFault> {
     for entry in fs::read_dir(folder).map_err(fault)? {
         let path = entry.map_err(fault)?.path();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // A link that leads nowhere is met, and named, where the file is read.
-        if is_of_the_log(&file) && fs::metadata(&path).is_ok_and(|about| !about.is_file()) {
-            let sequence = SegmentPaths::parse(folder, &file).map(|paths| paths.first);
-            findings.push(Finding { kind: FindingKind::Swapped, file, line: None, sequence, what: "it is not a file".to_owned() });
+        if !is_of_the_log(&file) {
+            continue;
         }
+        let what = match fs::metadata(&path) {
+            Ok(about) if about.is_file() => continue,
+            Ok(_) => "it is not a file",
+            Err(_) if fs::symlink_metadata(&path).is_ok_and(|about| about.is_symlink()) => "it is a link that leads to no file",
+            // Gone meanwhile, or it says so where it is read.
+            Err(_) => continue,
+        };
+        let sequence = SegmentPaths::parse(folder, &file).map(|paths| paths.first);
+        findings.push(Finding { kind: FindingKind::Swapped, file, line: None, sequence, what: what.to_owned() });
     }
     findings.sort_by(|a, b| a.file.cmp(&b.file));
     Ok(findings)

@@ -1,7 +1,6 @@
 //! Judges one segment after the other: grows the tree by what a signed root covers, and finds the first record that is not
 //! what was signed.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -247,7 +246,7 @@ impl Walk<'_> {
     }
 
     fn check_frontier(&mut self, paths: &SegmentPaths) {
-        match fs::read_to_string(&paths.frontier) {
+        match layout::read_small(&paths.frontier) {
             Ok(text) if layout::parse_frontier(&text).as_ref() == Some(&self.tree) => {}
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
                 let name = paths.frontier.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -300,7 +299,7 @@ impl Walk<'_> {
         }
         let what = format!("the hashes of the dropped records 0 to {} are not those that were signed", paths.first - 1);
         self.found(FindingKind::Hashes, &layout::tiles(self.folder, 0), None, None, what);
-        let kept = fs::read_to_string(&paths.frontier).ok().and_then(|text| layout::parse_frontier(&text));
+        let kept = layout::read_small(&paths.frontier).ok().and_then(|text| layout::parse_frontier(&text));
         self.tree = kept.filter(|tree| tree.size() == paths.first && tree.root() == head.checkpoint.root).unwrap_or(start);
         Ok(())
     }

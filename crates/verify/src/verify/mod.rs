@@ -12,6 +12,7 @@ mod judge;
 mod read;
 
 pub use finish::read_record;
+pub use folder::no_files;
 
 use std::fs;
 use std::io;
@@ -36,8 +37,8 @@ pub struct Request {
     pub folder: PathBuf,
     /// The key that an auditor holds. Without it the one beside the log is taken, which a forger could have replaced.
     pub public_key: Option<PublicKey>,
-    /// A checkpoint that was kept elsewhere: shows a log that was rolled back whole.
-    pub anchor: Option<String>,
+    /// Checkpoints that were kept elsewhere: show a log that was rolled back whole.
+    pub anchors: Vec<String>,
 }
 
 /// What was found.
@@ -196,7 +197,7 @@ pub fn verify(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Report
     let no_files = folder::no_files(folder)?;
     if !no_files.is_empty() {
         let origin = request.public_key.as_ref().map(|key| key.name().to_owned()).unwrap_or_default();
-        let remarks = vec!["nothing was read: a pipe in the place of a file would not end".to_owned()];
+        let remarks = vec!["nothing was read: what stands in the place of a file may not end".to_owned()];
         return Ok(Report { origin, findings: no_files, remarks, ..Report::default() });
     }
     let beside = layout::public_key(folder);
@@ -205,7 +206,7 @@ pub fn verify(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Report
         None => (read_key(&beside)?, vec![KEY_REMARK.to_owned()]),
     };
     let mut walk = Walk::begin(folder, &key, remarks)?;
-    if let Some(anchor) = &request.anchor {
+    for anchor in &request.anchors {
         let checkpoint = key.open(anchor).map_err(VerifyFault::Anchor)?;
         walk.outside.push(Head { checkpoint, source: Source::Anchor });
     }
@@ -226,7 +227,7 @@ pub fn verify(request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Report
 
 /// Reads a public key file.
 pub fn read_key(path: &Path) -> Result<PublicKey, VerifyFault> {
-    let text = fs::read_to_string(path).map_err(|source| match source.kind() {
+    let text = layout::read_small(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => VerifyFault::NoKey(path.parent().unwrap_or(path).to_owned()),
         io::ErrorKind::InvalidData => VerifyFault::Key(path.to_owned()),
         _ => VerifyFault::Io { path: path.to_owned(), source },

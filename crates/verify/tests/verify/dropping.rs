@@ -115,6 +115,6 @@ fn changed_hashes_of_dropped_records_are_named_and_the_rest_is_still_judged() {
 #[test]
 fn an_anchor_shows_that_a_dropped_log_is_the_same_log() {
     let log = dropped();
-    let request = Request { folder: log.path().to_owned(), public_key: None, anchor: Some(log.sign()) };
+    let request = Request { folder: log.path().to_owned(), public_key: None, anchors: vec![log.sign()] };
     assert_eq!(verify(&request, &mut |_| ()).unwrap().findings, []);
 }

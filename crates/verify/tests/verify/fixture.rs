@@ -160,7 +160,11 @@ impl Log {
     }
 
     pub fn verify_with(&self, anchor: Option<String>) -> Report {
-        verify(&Request { folder: self.path().to_owned(), public_key: Some(self.key.clone()), anchor }, &mut |_| ()).unwrap()
+        verify(
+            &Request { folder: self.path().to_owned(), public_key: Some(self.key.clone()), anchors: anchor.into_iter().collect() },
+            &mut |_| (),
+        )
+        .unwrap()
     }
 
     /// What is found first.

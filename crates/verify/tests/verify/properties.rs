@@ -85,7 +85,7 @@ static LOG: LazyLock<Log> = LazyLock::new(|| {
 
 /// Whether a change was found, or remarked on with the name of the file.
 fn is_seen(folder: &TempDir, file: &str) -> bool {
-    let request = Request { folder: folder.path().to_owned(), public_key: Some(LOG.key.clone()), anchor: Some(LOG.sign()) };
+    let request = Request { folder: folder.path().to_owned(), public_key: Some(LOG.key.clone()), anchors: vec![LOG.sign()] };
     match verify(&request, &mut |_| ()) {
         Ok(report) => !report.findings.is_empty() || report.remarks.iter().any(|remark| remark.contains(file)),
         Err(VerifyFault::Io { .. }) => true,

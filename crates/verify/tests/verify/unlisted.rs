@@ -1,6 +1,7 @@
 //! Changes that nobody expects: each is found, and named by the first record or the file that it is about.
 
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -153,6 +154,42 @@ fn what_is_no_file_is_named_and_not_read() {
     }
 }
 
+/// A link that leads nowhere, or in a circle, is no reason to say nothing.
+#[test]
+fn a_link_that_leads_to_no_file_is_named() {
+    for target in ["/nonexistent/file", "checkpoint"] {
+        for name in [|log: &Log| log.segment(1).records, |log: &Log| log.segment(1).checkpoints, |log: &Log| layout::checkpoint(log.path())]
+        {
+            let log = Log::segmented();
+            let path = name(&log);
+            fs::remove_file(&path).unwrap();
+            fs::remove_file(layout::checkpoint(log.path())).unwrap_or_default();
+            symlink(target, &path).unwrap();
+            let found = log.first();
+            assert_eq!((found.kind, found.file.as_str()), (FindingKind::Swapped, path.file_name().unwrap().to_str().unwrap()), "{found:?}");
+        }
+    }
+}
+
+/// A hole of many gigabytes costs nobody anything to make. It must not be read into memory.
+#[test]
+fn small_files_that_were_made_huge_are_named_and_not_read() {
+    type Name = fn(&Log) -> PathBuf;
+    let cases: [(Name, FindingKind); 4] = [
+        (|log| layout::checkpoint(log.path()), FindingKind::Signature),
+        (|log| layout::public_key(log.path()), FindingKind::Signature),
+        (|log| layout::dropped(log.path()), FindingKind::Hashes),
+        (|log| log.segment(1).frontier, FindingKind::Hashes),
+    ];
+    for (name, kind) in cases {
+        let log = Log::segmented();
+        let path = name(&log);
+        OpenOptions::new().append(true).create(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        let found = log.first();
+        assert_eq!((found.kind, found.file.as_str()), (kind, path.file_name().unwrap().to_str().unwrap()), "{found:?}");
+    }
+}
+
 #[test]
 fn what_is_said_of_dropped_records_is_not_believed_when_it_is_old_or_made_up() {
     let mut log = Log::segmented();
@@ -176,6 +213,6 @@ fn a_public_key_that_was_changed_is_named_or_not_taken() {
     assert!(PublicKey::parse(&forged).is_err());
     fs::write(layout::public_key(log.path()), forged).unwrap();
     assert_eq!((log.first().kind, log.first().file.as_str()), (FindingKind::Signature, "audit.pub"));
-    let without = verify(&Request { folder: log.path().to_owned(), public_key: None, anchor: None }, &mut |_| ());
+    let without = verify(&Request { folder: log.path().to_owned(), public_key: None, anchors: Vec::new() }, &mut |_| ());
     assert!(matches!(without, Err(VerifyFault::Key(_))));
 }
